@@ -1,0 +1,48 @@
+//! dockgate: the gate in front of a container registry.
+//!
+//! This file is the plan of the house. Rooms stand in blocks, and a room imports only from the blocks above its
+//! own; `tests/it/layers.rs` holds it to that. Reading from top to bottom is reading the layers. Three rooms are
+//! planned and not built yet: `storage` and `webhook` beside `auth`, and `registry` between them and `error`.
+
+// Words: pure, no I/O.
+mod body;
+mod identity;
+mod net;
+mod oci;
+mod secret;
+
+// The connection's facts, told in words.
+mod peer;
+
+// Shapes: still pure.
+pub mod config;
+mod header;
+mod response;
+mod route;
+
+// Instruments.
+mod telemetry;
+mod tls;
+
+// Outbound.
+mod client;
+
+// Services: they know nothing of one another.
+mod acl;
+mod auth;
+mod upstream;
+
+// Where every service's error becomes one answer.
+mod error;
+
+// What a permitted request is handed to.
+mod handler;
+
+// The walk of one request.
+mod gateway;
+
+// Sockets, connections, reload, drain.
+mod server;
+
+// The command line.
+pub mod cli;
