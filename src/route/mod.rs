@@ -1,1 +1,163 @@
-//! Being built.
+//! What a request asks for: method and path become a [`Route`], once, and everything after works on that.
+//!
+//! Pure. The path that is judged is the path that is forwarded: [`Route::path`] writes it back from its parts,
+//! so no spelling that a rule did not see can reach the registry. Anything that is not in this grammar is refused
+//! here, before a rule is asked.
+
+mod access;
+mod query;
+mod v2;
+
+use http::{Method, Uri};
+
+use crate::oci::{Digest, Invalid, Reference, RepositoryName};
+
+pub(crate) use access::{Access, Action};
+pub(crate) use query::Mount;
+
+/// One request target of the house, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// What is asked for.
+    pub target: Target,
+    /// How it is asked for.
+    pub verb: Verb,
+    /// The query to forward, as it may be forwarded (without `?`).
+    pub query: Option<String>,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// `/_ping` and `/v1/_ping`, answered by the gate.
+    Ping,
+    /// `/`, where load balancers look for life.
+    Root,
+    /// `/v2/` (end-1).
+    Version,
+    /// `/v2/_catalog`.
+    Catalog,
+    /// `/v2/NAME/tags/list` (end-8).
+    Tags(RepositoryName),
+    /// `/v2/NAME/manifests/REFERENCE` (end-3, end-7, end-9).
+    Manifest(RepositoryName, Reference),
+    /// `/v2/NAME/blobs/DIGEST` (end-2, end-10).
+    Blob(RepositoryName, Digest),
+    /// `/v2/NAME/blobs/uploads/` (end-4), and what it mounts (end-11).
+    UploadStart(RepositoryName, Option<Mount>),
+    /// `/v2/NAME/blobs/uploads/ID` (end-5, end-6, end-13).
+    Upload(RepositoryName, UploadId),
+    /// `/v2/NAME/referrers/DIGEST` (end-12).
+    Referrers(RepositoryName, Digest),
+}
+
+/// The methods that the registry API has; any other is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+}
+
+/// The opaque id of an upload: 1 to 256 letters, digits and `_ - = . ~`, not dots alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UploadId(String);
+
+/// Why a request has no route.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The path has a form that could be read in two ways.
+    #[error("{0}")]
+    BadPath(&'static str),
+    /// A name, tag or digest in the path is malformed.
+    #[error("{0}")]
+    Invalid(#[source] Invalid),
+    /// A tag that cannot exist was asked for: the same as one that does not.
+    #[error("{0}")]
+    Absent(#[source] Invalid),
+    /// No such path.
+    #[error("no such path; the registry API is below /v2/")]
+    Unknown,
+    /// The path is known and does not take this method.
+    #[error("the method is not allowed here; allowed: {allow}")]
+    Method {
+        /// For the `Allow` header.
+        allow: &'static str,
+    },
+}
+
+impl Route {
+    /// The one reading of a method and a request target.
+    pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<Self, Fault> {
+        let path = v2::clean(uri.path())?;
+        let query = uri.query().filter(|q| !q.is_empty());
+        if let Some(query) = query {
+            query::check(query)?;
+        }
+        let verb = Verb::of(method);
+        let (target, query) = v2::target(&path, query, verb)?;
+        let allow = target.allow();
+        match verb {
+            Some(verb) if allow.split(", ").any(|m| m == method.as_str()) => Ok(Self {
+                target,
+                verb,
+                query,
+            }),
+            _ => Err(Fault::Method { allow }),
+        }
+    }
+
+    /// The path in its one canonical spelling.
+    pub(crate) fn path(&self) -> String {
+        self.target.path()
+    }
+
+    /// Path and query as they are forwarded.
+    pub(crate) fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path()),
+            None => self.path(),
+        }
+    }
+
+    /// Whether the answer belongs to the v2 API, and so carries its version header.
+    pub(crate) fn is_v2(&self) -> bool {
+        !matches!(self.target, Target::Ping | Target::Root)
+    }
+}
+
+impl Verb {
+    /// The verb of a method; method names are case-sensitive (RFC 9110 section 9.1).
+    fn of(method: &Method) -> Option<Self> {
+        match method.as_str() {
+            "GET" => Some(Self::Get),
+            "HEAD" => Some(Self::Head),
+            "POST" => Some(Self::Post),
+            "PUT" => Some(Self::Put),
+            "PATCH" => Some(Self::Patch),
+            "DELETE" => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    /// Whether a failed attempt may be repeated unseen (RFC 9110 section 9.2.2) and has no body of its own.
+    pub(crate) fn is_repeatable(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+}
+
+impl UploadId {
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}

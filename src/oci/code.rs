@@ -1,0 +1,50 @@
+//! The error codes of the distribution specification.
+
+/// A code of the table "Error Codes" (code-1 to code-14), and the few that registries in use add to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The repository name is malformed.
+    NameInvalid,
+    /// The repository, or the path below `/v2/`, is not known.
+    NameUnknown,
+    /// The tag is malformed (distribution's own; the specification folds it into the name).
+    TagInvalid,
+    /// The digest is malformed or does not match.
+    DigestInvalid,
+    /// A manifest is refused as it is.
+    ManifestInvalid,
+    /// The body is larger than may be, or than it said.
+    SizeInvalid,
+    /// Credentials are missing or wrong.
+    Unauthorized,
+    /// Known, and not allowed.
+    Denied,
+    /// The method or feature is not carried.
+    Unsupported,
+    /// Come back later.
+    TooManyRequests,
+    /// The registry behind us, or we ourselves, cannot answer (distribution's own).
+    Unavailable,
+    /// An error without a better name (distribution's own).
+    Unknown,
+}
+
+impl Code {
+    /// The code as it stands in the JSON document.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NameInvalid => "NAME_INVALID",
+            Self::NameUnknown => "NAME_UNKNOWN",
+            Self::TagInvalid => "TAG_INVALID",
+            Self::DigestInvalid => "DIGEST_INVALID",
+            Self::ManifestInvalid => "MANIFEST_INVALID",
+            Self::SizeInvalid => "SIZE_INVALID",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Denied => "DENIED",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::TooManyRequests => "TOOMANYREQUESTS",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}

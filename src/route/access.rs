@@ -1,0 +1,79 @@
+//! Which right a route needs. Exhaustive: a new target does not compile until its right is written here.
+
+use crate::oci::RepositoryName;
+
+use super::{Route, Target, Verb};
+
+/// What is done to a repository, in the words of rules and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Anyone may, authenticated or not.
+    Public,
+    /// To be let in at all: the version check.
+    Enter,
+    /// Read content.
+    Pull,
+    /// Write content, uploads in progress included.
+    Push,
+    /// Remove content.
+    Delete,
+    /// List repositories.
+    Catalog,
+}
+
+impl Action {
+    /// The word for rules, answers and the access log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Enter => "enter",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Catalog => "catalog",
+        }
+    }
+}
+
+/// The right that a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access<'a> {
+    /// What is to be done.
+    pub action: Action,
+    /// To which repository, where there is one.
+    pub repository: Option<&'a RepositoryName>,
+    /// The repository that a mount reads from: `pull` is needed there.
+    pub mount_source: Option<&'a RepositoryName>,
+}
+
+impl Route {
+    /// The right that this route needs.
+    pub(crate) fn access(&self) -> Access<'_> {
+        let reads = matches!(self.verb, Verb::Get | Verb::Head);
+        let (action, repository) = match &self.target {
+            Target::Ping => (Action::Public, None),
+            Target::Root | Target::Version => (Action::Enter, None),
+            Target::Catalog => (Action::Catalog, None),
+            Target::Tags(name) | Target::Referrers(name, _) => (Action::Pull, Some(name)),
+            Target::Manifest(name, _) | Target::Blob(name, _) if reads => {
+                (Action::Pull, Some(name))
+            }
+            Target::Manifest(name, _) | Target::Blob(name, _) if self.verb == Verb::Delete => {
+                (Action::Delete, Some(name))
+            }
+            Target::Manifest(name, _)
+            | Target::Blob(name, _)
+            | Target::UploadStart(name, _)
+            | Target::Upload(name, _) => (Action::Push, Some(name)),
+        };
+        let mount_source = match &self.target {
+            Target::UploadStart(_, Some(mount)) => mount.from.as_ref(),
+            _ => None,
+        };
+        Access {
+            action,
+            repository,
+            mount_source,
+        }
+    }
+}

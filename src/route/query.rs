@@ -1,0 +1,116 @@
+//! The query of a request: its bytes, and the two parameters that decide about rights.
+
+use crate::oci::{Digest, RepositoryName};
+
+use super::Fault;
+
+/// What a new upload asks to be mounted instead of being sent (end-11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// The blob.
+    pub digest: Digest,
+    /// The repository that has it, where the client names one.
+    pub from: Option<RepositoryName>,
+}
+
+/// Refuses what is not a query of RFC 3986 section 3.4.
+pub(super) fn check(query: &str) -> Result<(), Fault> {
+    let bytes = query.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let good = match byte {
+            b'%' => {
+                let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
+                hex(at + 1) && hex(at + 2)
+            }
+            b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => false,
+            other => other.is_ascii_graphic(),
+        };
+        if !good {
+            return Err(Fault::BadPath(
+                "the query has characters that must be percent-encoded",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What an upload mounts, and the query to forward. A mount that cannot be (no valid digest or source: containerd
+/// sends names that never existed here) becomes an ordinary upload; two of a kind are refused, because we and the
+/// registry could each believe another one.
+pub(super) fn mount(query: &str) -> Result<(Option<Mount>, Option<String>), Fault> {
+    let digest = single(query, "mount")?;
+    let from = single(query, "from")?;
+    let Some(digest) = digest else {
+        return Ok((None, Some(query.to_owned())));
+    };
+    let mount = match (
+        Digest::parse(&digest),
+        from.as_deref().map(RepositoryName::parse),
+    ) {
+        (Ok(digest), None) => Some(Mount { digest, from: None }),
+        (Ok(digest), Some(Ok(from))) => Some(Mount {
+            digest,
+            from: Some(from),
+        }),
+        _ => None,
+    };
+    let forward = if mount.is_some() {
+        Some(query.to_owned())
+    } else {
+        without_mount(query)
+    };
+    Ok((mount, forward))
+}
+
+/// The query without its mount parameters: an ordinary upload.
+pub(super) fn without_mount(query: &str) -> Option<String> {
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !matches!(decode(key(pair)).as_deref(), Some("mount" | "from")))
+        .collect();
+    Some(kept.join("&")).filter(|q| !q.is_empty())
+}
+
+/// The decoded value of a parameter that must not stand twice.
+fn single(query: &str, name: &str) -> Result<Option<String>, Fault> {
+    if query.contains(';') {
+        return Err(Fault::BadPath(
+            "a query separates its parameters by & alone",
+        ));
+    }
+    let mut found = query
+        .split('&')
+        .filter(|pair| decode(key(pair)).as_deref() == Some(name));
+    let value = found
+        .next()
+        .map(|pair| pair.split_once('=').map_or("", |(_, v)| v));
+    if found.next().is_some() {
+        return Err(Fault::BadPath("the query has mount or from twice"));
+    }
+    match value.map(decode) {
+        None => Ok(None),
+        Some(Some(value)) => Ok(Some(value)),
+        Some(None) => Err(Fault::BadPath("the query is not UTF-8")),
+    }
+}
+
+fn key(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(key, _)| key)
+}
+
+/// Decodes `%XX` and `+` as HTML forms do.
+fn decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let pair = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(out).ok()
+}
