@@ -1,1 +1,189 @@
-//! Being built.
+//! The one body type of the program, and the wrappers around it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use pin_project_lite::pin_project;
+
+/// What can go wrong inside a body, from whichever side.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The bytes of a request or an answer, streamed.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body without bytes.
+pub(crate) fn empty() -> Body {
+    full(Bytes::new())
+}
+
+/// A body whose bytes are all there.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    http_body_util::Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its last byte went through.
+    Complete,
+    /// The side that makes it broke off.
+    Cut,
+    /// The side that takes it went away.
+    Abandoned,
+}
+
+pin_project! {
+    /// Counts a body's bytes and tells once, when it ends, how it ended. Trailers are dropped on the way: neither
+    /// side of a registry uses them, and a trailer must never become a header.
+    pub(crate) struct Watched<B, F>
+    where
+        F: FnMut(End, u64),
+    {
+        #[pin]
+        inner: B,
+        bytes: u64,
+        told: bool,
+        tell: F,
+    }
+
+    impl<B, F> PinnedDrop for Watched<B, F>
+    where
+        F: FnMut(End, u64),
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if !*this.told {
+                (this.tell)(End::Abandoned, *this.bytes);
+            }
+        }
+    }
+}
+
+impl<B, F> Watched<B, F>
+where
+    B: HttpBody,
+    F: FnMut(End, u64),
+{
+    /// Watches `inner`; a body that has no bytes to begin with ends here and now.
+    pub(crate) fn new(inner: B, mut tell: F) -> Self {
+        let told = inner.is_end_stream();
+        if told {
+            tell(End::Complete, 0);
+        }
+        Self {
+            inner,
+            bytes: 0,
+            told,
+            tell,
+        }
+    }
+}
+
+impl<B, F> HttpBody for Watched<B, F>
+where
+    B: HttpBody<Data = Bytes, Error = BoxError>,
+    F: FnMut(End, u64),
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        loop {
+            let end = match ready!(this.inner.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        *this.bytes += data.len() as u64;
+                        // hyper does not poll a body of known length beyond its last byte.
+                        if this.inner.is_end_stream() && !*this.told {
+                            *this.told = true;
+                            (this.tell)(End::Complete, *this.bytes);
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                    Err(_trailers) => continue,
+                },
+                Some(Err(error)) => (End::Cut, Some(Err(error))),
+                None => (End::Complete, None),
+            };
+            if !*this.told {
+                *this.told = true;
+                (this.tell)(end.0, *this.bytes);
+            }
+            return Poll::Ready(end.1);
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    type Ends = Arc<Mutex<Vec<(End, u64)>>>;
+
+    fn watched(body: Body) -> (Watched<Body, impl FnMut(End, u64)>, Ends) {
+        let ends = Ends::default();
+        let told = Arc::clone(&ends);
+        let body = Watched::new(body, move |end, bytes| {
+            told.lock().unwrap().push((end, bytes))
+        });
+        (body, ends)
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_body_is_told_once() {
+        let (body, ends) = watched(full("12345"));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "12345");
+        assert_eq!(*ends.lock().unwrap(), [(End::Complete, 5)]);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_dropped_or_fails_is_told_apart() {
+        let (body, ends) = watched(full("12345"));
+        drop(body);
+        assert_eq!(*ends.lock().unwrap(), [(End::Abandoned, 0)]);
+
+        let chunks = vec![
+            Ok(Frame::data(Bytes::from("123"))),
+            Err(BoxError::from("gone")),
+        ];
+        let stream = http_body_util::StreamBody::new(futures_util::stream::iter(chunks));
+        let (body, ends) = watched(stream.boxed_unsync());
+        assert!(body.collect().await.is_err());
+        assert_eq!(*ends.lock().unwrap(), [(End::Cut, 3)]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_body_ends_at_once_and_trailers_vanish() {
+        let (body, ends) = watched(empty());
+        drop(body);
+        assert_eq!(*ends.lock().unwrap(), [(End::Complete, 0)]);
+
+        let frames: Vec<Result<_, BoxError>> = vec![
+            Ok(Frame::data(Bytes::from("1"))),
+            Ok(Frame::trailers(http::HeaderMap::new())),
+        ];
+        let stream = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+        let (body, _) = watched(stream.boxed_unsync());
+        assert!(body.collect().await.unwrap().trailers().is_none());
+    }
+}

@@ -1,0 +1,136 @@
+//! What must not pass through an intermediary.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// Headers that speak of one connection (RFC 9110 section 7.6.1), framing included: hyper writes its own.
+const CONNECTION: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Headers by which a client could speak in the gate's name, or have its request read as another one.
+const IMPOSTORS: [&str; 10] = [
+    "forwarded",
+    "x-real-ip",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-remote-user",
+    "x-request-id",
+];
+
+/// Prefixes of the same.
+const IMPOSTOR_PREFIXES: [&str; 2] = ["x-forwarded-", "x-ssl-"];
+
+/// A client may name in `Connection` only what nobody relies on: these keep their end-to-end meaning even when named.
+const PROTECTED: [HeaderName; 12] = [
+    header::HOST,
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::CONTENT_RANGE,
+    header::RANGE,
+    header::ACCEPT,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
+    header::LOCATION,
+    header::WWW_AUTHENTICATE,
+    HeaderName::from_static("docker-content-digest"),
+];
+
+/// Leaves of a request what may reach the upstream. `Host`, `Authorization` and the forwarded facts are set after.
+pub(crate) fn strip_request(headers: &mut HeaderMap) {
+    strip_response(headers);
+    headers.remove(header::EXPECT);
+    let forged: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            IMPOSTORS.contains(&name) || IMPOSTOR_PREFIXES.iter().any(|p| name.starts_with(p))
+        })
+        .cloned()
+        .collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+/// Leaves of an answer what may reach the client.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| !PROTECTED.contains(name))
+        .collect();
+    for name in named.iter().chain(&CONNECTION) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_connection_names_goes_unless_the_other_end_relies_on_it() {
+        let mut map = headers(&[
+            ("connection", "close, X-Mine , authorization,host"),
+            ("x-mine", "1"),
+            ("authorization", "Basic eDp5"),
+            ("host", "a"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+            ("accept", "a"),
+            ("keep-alive", "5"),
+        ]);
+        map.append("accept", HeaderValue::from_static("b"));
+        strip_request(&mut map);
+        let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "authorization", "host"]);
+        assert_eq!(map.get_all("accept").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_client_cannot_speak_in_the_gates_name() {
+        let mut map = headers(&[
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "javascript"),
+            ("forwarded", "host=evil"),
+            ("x-ssl-client-verify", "SUCCESS"),
+            ("x-http-method-override", "DELETE"),
+            ("x-original-url", "/v2/secret/tags/list"),
+            ("expect", "100-continue"),
+        ]);
+        strip_request(&mut map);
+        assert!(map.is_empty(), "{map:?}");
+    }
+}
