@@ -27,6 +27,36 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
+/// Why a client's body ended before its end. Travels through the upstream connection as the body's error, so that a
+/// failed upload is laid at the right door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ClientFault {
+    /// Its framing is broken.
+    #[error("the request body is malformed")]
+    Malformed,
+    /// The client went away.
+    #[error("the client went away in the middle of the request body")]
+    Gone,
+    /// Nothing came for too long.
+    #[error("the request body stopped coming")]
+    Stalled,
+    /// It is longer than may be.
+    #[error("the request body is larger than {0} bytes")]
+    TooLarge(u64),
+}
+
+/// The client's fault in an error's chain of causes, if there is one.
+pub(crate) fn client_fault(error: &(dyn std::error::Error + 'static)) -> Option<ClientFault> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(fault) = error.downcast_ref::<ClientFault>() {
+            return Some(*fault);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {

@@ -1,1 +1,73 @@
-//! Being built.
+//! What a permitted request is handed to: the registry behind the gate, or the gate's own few endpoints.
+//!
+//! No handler runs without a [`Permit`]; the dispatch is exhaustive, so a new target must be given a place.
+
+mod forward;
+mod probe;
+
+use http::{HeaderMap, HeaderValue, Method, Response};
+
+use crate::acl::Permit;
+use crate::body::Body;
+use crate::error::Error;
+use crate::header::Origin;
+use crate::identity::Identity;
+use crate::peer::Peer;
+use crate::route::Route;
+use crate::route::Target;
+use crate::upstream::Upstream;
+
+/// Where content comes from.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    /// A registry behind the gate.
+    Upstream(Upstream),
+}
+
+/// One request as a handler gets it, but for its body.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    /// What is asked for.
+    pub route: &'a Route,
+    /// The method that asks.
+    pub method: &'a Method,
+    /// The client's headers.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub identity: &'a Identity,
+    /// Over which connection.
+    pub peer: &'a Peer,
+    /// How the client sees itself.
+    pub origin: &'a Origin,
+    /// The challenge, should the upstream's refusal need one.
+    pub challenge: &'a HeaderValue,
+    /// The id under which the request stands in our log.
+    pub request_id: &'a HeaderValue,
+}
+
+/// Does what was permitted. The second value is the status that the upstream gave, for the log.
+///
+/// # Errors
+/// See [`Error`].
+pub(crate) async fn handle(
+    backend: &Backend,
+    permit: Permit,
+    call: Call<'_>,
+    body: Option<Body>,
+) -> Result<(Response<Body>, Option<u16>), Error> {
+    match (&call.route.target, backend) {
+        (Target::Ping, _) => Ok((probe::ping(permit), None)),
+        (
+            Target::Root
+            | Target::Version
+            | Target::Catalog
+            | Target::Tags(_)
+            | Target::Manifest(..)
+            | Target::Blob(..)
+            | Target::UploadStart(..)
+            | Target::Upload(..)
+            | Target::Referrers(..),
+            Backend::Upstream(upstream),
+        ) => forward::forward(upstream, permit, call, body).await,
+    }
+}

@@ -1,1 +1,238 @@
-//! Being built.
+//! The registry behind the gate: one request sent, one answer back.
+//!
+//! Bounds what the upstream can make us hold (connections, waiting requests) and how long it may be silent, repeats
+//! only what is safe to repeat, and refuses answers that two readers could frame in two ways. Knows nothing of who
+//! asks or may.
+
+mod check;
+mod error;
+mod progress;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::body::Body;
+use crate::body::empty;
+use crate::client::Client;
+use crate::client::Target;
+use crate::config;
+use crate::config::Authorization;
+use crate::config::UpstreamUrl;
+use crate::tls::client_config;
+
+pub(crate) use error::{Error, LoadError};
+use progress::{Patient, Progress, Watching};
+
+/// A request waits this long for a free connection; docker gives up its ping after 15 s.
+const QUEUE_WAIT: Duration = Duration::from_secs(10);
+
+/// The registry behind the gate.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    client: Client,
+    connections: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    max_waiting: usize,
+    read_timeout: Duration,
+    authorization: Outgoing,
+}
+
+/// What the upstream gets as `Authorization`.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Nothing.
+    Strip,
+    /// The name of who asks, with an empty password.
+    User,
+    /// What the client sent.
+    Forward,
+    /// This.
+    Own(HeaderValue),
+}
+
+/// A request to the upstream, but for its body.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The method.
+    pub method: Method,
+    /// Path and query, in the spelling that was judged.
+    pub path_and_query: String,
+    /// All headers; `Host` among them where the client named one.
+    pub headers: HeaderMap,
+}
+
+impl Upstream {
+    /// Reads what the configuration names (CA, client certificate, password) and makes ready to connect.
+    ///
+    /// # Errors
+    /// Names the file that cannot be used.
+    pub(crate) fn load(config: &config::Upstream) -> Result<Self, LoadError> {
+        let target = match &config.url {
+            UpstreamUrl::Http { host, port } => Target::Tcp {
+                host: host.clone(),
+                port: *port,
+            },
+            UpstreamUrl::Https { host, port } => Target::Tls {
+                host: host.clone(),
+                port: *port,
+                tls: client_config(config.ca.as_deref(), config.client_certificate.as_ref())?,
+            },
+            UpstreamUrl::Unix(path) => Target::Unix(path.clone()),
+        };
+        let authorization = match &config.authorization {
+            Authorization::Strip => Outgoing::Strip,
+            Authorization::User => Outgoing::User,
+            Authorization::Forward => Outgoing::Forward,
+            Authorization::Own {
+                username,
+                password_file,
+            } => Outgoing::Own(own_credentials(username, password_file)?),
+        };
+        Ok(Self {
+            client: Client::new(target, config.connect_timeout, config.max_connections),
+            connections: Arc::new(Semaphore::new(config.max_connections)),
+            waiting: AtomicUsize::new(0),
+            max_waiting: config.max_connections,
+            read_timeout: config.read_timeout,
+            authorization,
+        })
+    }
+
+    /// What to send as `Authorization`.
+    pub(crate) fn authorization(&self) -> &Outgoing {
+        &self.authorization
+    }
+
+    /// Host and port of the upstream as a URL has them.
+    pub(crate) fn authority(&self) -> &str {
+        self.client.authority()
+    }
+
+    /// Sends a request and returns the answer when its head is there; its body still streams.
+    ///
+    /// # Errors
+    /// Says who is at fault: the upstream, the client's body, or the bound on connections.
+    pub(crate) async fn send(
+        &self,
+        head: Head,
+        body: Option<Body>,
+    ) -> Result<Response<Body>, Error> {
+        let permit = self.connection().await?;
+        let progress = Arc::new(Progress::new());
+        // GET and HEAD without a body meet a pooled connection that the upstream is just closing now and then.
+        let second = (body.is_none() && is_repeatable(&head.method))
+            .then(|| self.request(&head, None, &progress));
+        let first = self.request(&head, body, &progress)?;
+        let mut answer = self.exchange(first, false, &progress).await;
+        if let (Err(Error::Broken(_)), Some(second)) = (&answer, second) {
+            answer = self.exchange(second?, true, &progress).await;
+        }
+        let (parts, body) = answer?.into_parts();
+        check::answer(&parts)?;
+        let body = Patient::new(body, self.read_timeout, permit);
+        Ok(Response::from_parts(parts, body.boxed_unsync()))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        fresh: bool,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, Error> {
+        tokio::select! {
+            answer = self.client.send(request, fresh) => answer.map_err(Error::from_client),
+            () = progress.silence(self.read_timeout) => Err(Error::Silent(self.read_timeout)),
+        }
+    }
+
+    fn request(
+        &self,
+        head: &Head,
+        body: Option<Body>,
+        progress: &Arc<Progress>,
+    ) -> Result<Request<Body>, Error> {
+        let body = match body {
+            Some(body) => Watching::new(body, Arc::clone(progress)).boxed_unsync(),
+            None => empty(),
+        };
+        let uri = format!("http://{}{}", self.client.authority(), head.path_and_query);
+        let mut request = Request::builder()
+            .method(head.method.clone())
+            .uri(uri)
+            .body(body)
+            .map_err(Error::Unsendable)?;
+        *request.headers_mut() = head.headers.clone();
+        Ok(request)
+    }
+
+    /// A free connection, or a bounded wait for one.
+    async fn connection(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = Place::take(&self.waiting, self.max_waiting).ok_or(Error::Busy)?;
+        match timeout(QUEUE_WAIT, Arc::clone(&self.connections).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Error::Busy),
+        }
+    }
+}
+
+/// A place in the queue for a connection, given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, max: usize) -> Option<Self> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Self(waiting);
+        (before < max).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn is_repeatable(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn own_credentials(username: &str, file: &Path) -> Result<HeaderValue, LoadError> {
+    let text = std::fs::read(file).map_err(|source| LoadError::Password {
+        file: file.to_owned(),
+        source,
+    })?;
+    let password = text.split(|b| *b == b'\n').next().unwrap_or_default();
+    let password = password.strip_suffix(b"\r").unwrap_or(password);
+    if password.is_empty() {
+        return Err(LoadError::EmptyPassword {
+            file: file.to_owned(),
+        });
+    }
+    Ok(basic(username, password))
+}
+
+/// The value of an `Authorization: Basic` header (RFC 7617); it is marked sensitive, so that no log shows it.
+pub(crate) fn basic(username: &str, password: &[u8]) -> HeaderValue {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    let pair = [username.as_bytes(), b":", password].concat();
+    let text = Bytes::from(format!("Basic {}", STANDARD.encode(pair)));
+    // Base64 is visible ASCII, so the fallback is never taken; an empty value would be refused upstream.
+    let mut value = HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}

@@ -1,0 +1,137 @@
+//! To the registry behind the gate and back: the request is built anew from typed parts, the answer is cleaned, and
+//! both bodies stream through.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, LINK, LOCATION, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+
+use crate::acl::Permit;
+use crate::body::Body;
+use crate::body::full;
+use crate::error::Error;
+use crate::header::Broken;
+use crate::header::REQUEST_ID;
+use crate::header::describe_client;
+use crate::header::rewrite;
+use crate::header::strip_request;
+use crate::header::strip_response;
+use crate::upstream::Head;
+use crate::upstream::Outgoing;
+use crate::upstream::Upstream;
+use crate::upstream::basic;
+
+use super::Call;
+
+/// Error texts of registries are shorter by far; a longer one is passed on as a stream.
+const SHORT_BODY: usize = 64 * 1024;
+
+/// Sends the request on, and brings the answer back in the client's own terms.
+pub(super) async fn forward(
+    upstream: &Upstream,
+    _permit: Permit,
+    mut call: Call<'_>,
+    body: Option<Body>,
+) -> Result<(Response<Body>, Option<u16>), Error> {
+    let head = Head {
+        method: call.method.clone(),
+        path_and_query: call.route.path_and_query(),
+        headers: request_headers(&mut call, upstream),
+    };
+    let answer = upstream.send(head, body).await?;
+    let status = answer.status().as_u16();
+    let (mut parts, mut body) = answer.into_parts();
+    let length = parts.headers.get(CONTENT_LENGTH).cloned();
+    strip_response(&mut parts.headers);
+    if call.method == http::Method::HEAD || parts.status == StatusCode::NOT_MODIFIED {
+        // The length of the body that there would be; of a body that there is, hyper writes it.
+        if let Some(length) = length {
+            parts.headers.insert(CONTENT_LENGTH, length);
+        }
+    }
+    links(&mut parts.headers, &call, upstream)?;
+    if parts.status == StatusCode::UNAUTHORIZED {
+        challenge(&mut parts.headers, &call, upstream);
+    } else {
+        parts.headers.remove(WWW_AUTHENTICATE);
+    }
+    if parts.status == StatusCode::RANGE_NOT_SATISFIABLE {
+        body = repaired(body).await;
+    }
+    Ok((Response::from_parts(parts, body), Some(status)))
+}
+
+fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> HeaderMap {
+    let mut headers = std::mem::take(&mut call.headers);
+    let credentials = headers.remove(AUTHORIZATION);
+    headers.remove(HOST);
+    strip_request(&mut headers);
+    describe_client(&mut headers, call.peer, call.origin);
+    headers.insert(REQUEST_ID, call.request_id.clone());
+    let credentials = match upstream.authorization() {
+        Outgoing::Strip => None,
+        // A user name cannot have a colon (RFC 7617 section 2); a certificate's name can.
+        Outgoing::User => call
+            .identity
+            .name()
+            .map(|name| basic(&name.replace(':', "_"), b"")),
+        Outgoing::Forward => credentials,
+        Outgoing::Own(value) => Some(value.clone()),
+    };
+    if let Some(credentials) = credentials {
+        headers.insert(AUTHORIZATION, credentials);
+    }
+    headers
+}
+
+/// `Location` and `Link` in the client's terms.
+fn links(headers: &mut HeaderMap, call: &Call<'_>, upstream: &Upstream) -> Result<(), Broken> {
+    let rewritten = |text: &str| rewrite(text, call.origin, Some(upstream.authority()));
+    if let Some(location) = headers.get(LOCATION) {
+        let location = rewritten(location.to_str().map_err(|_| Broken::Malformed)?)?;
+        let value = HeaderValue::from_str(&location).map_err(|_| Broken::Malformed)?;
+        headers.insert(LOCATION, value);
+    }
+    if let Some(link) = headers.get(LINK).and_then(|value| value.to_str().ok())
+        && let Some((target, rest)) = link.strip_prefix('<').and_then(|l| l.split_once('>'))
+    {
+        let value = format!("<{}>{rest}", rewritten(target)?);
+        let value = HeaderValue::from_str(&value).map_err(|_| Broken::Malformed)?;
+        headers.insert(LINK, value);
+    }
+    Ok(())
+}
+
+/// The upstream refused: with the client's own credentials its one challenge passes, else the client is asked by us.
+fn challenge(headers: &mut HeaderMap, call: &Call<'_>, upstream: &Upstream) {
+    let value = match upstream.authorization() {
+        Outgoing::Forward => headers.get(WWW_AUTHENTICATE).cloned(),
+        Outgoing::Strip | Outgoing::User | Outgoing::Own(_) => None,
+    };
+    headers.insert(
+        WWW_AUTHENTICATE,
+        value.unwrap_or_else(|| call.challenge.clone()),
+    );
+}
+
+/// registry 2.8.2 announces the length of the whole blob on a 416 and sends a sentence; the client would wait for the
+/// rest. What did come becomes the body.
+async fn repaired(mut body: Body) -> Body {
+    let mut text = BytesMut::new();
+    if body.size_hint().lower() <= SHORT_BODY as u64 && body.is_end_stream() {
+        return body;
+    }
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(data) = frame.into_data() {
+            let room = SHORT_BODY - text.len();
+            text.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+            if text.len() == SHORT_BODY {
+                break;
+            }
+        }
+    }
+    full(Bytes::from(text))
+}

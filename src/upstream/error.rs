@@ -1,0 +1,107 @@
+//! What can go wrong between the gate and the registry behind it.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper_util::client::legacy;
+
+use crate::body::ClientFault;
+use crate::body::client_fault;
+use crate::client::ConnectError;
+
+/// Why there is no answer from the upstream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// All connections are in use, and the wait for one is over or too many wait already.
+    #[error(
+        "all upstream connections are in use; raise upstream.max_connections if the registry can take more"
+    )]
+    Busy,
+    /// No connection could be made.
+    #[error("the upstream is unreachable")]
+    Unreachable(#[source] Box<dyn StdError + Send + Sync>),
+    /// A connection could not be made in time.
+    #[error("the upstream does not accept connections")]
+    ConnectTimeout(#[source] Box<dyn StdError + Send + Sync>),
+    /// Nothing moved for the whole of `read_timeout`.
+    #[error("the upstream was silent for {0:?}")]
+    Silent(Duration),
+    /// The connection broke before an answer came.
+    #[error("the upstream closed the connection without an answer")]
+    Broken(#[source] legacy::Error),
+    /// The answer is not HTTP, or could be framed in two ways.
+    #[error("the upstream's answer is not valid HTTP: {what}")]
+    BadAnswer {
+        /// What is wrong with it.
+        what: &'static str,
+        /// What hyper says, where hyper found it.
+        #[source]
+        source: Option<legacy::Error>,
+    },
+    /// The client's own body failed, so that the request could not be completed.
+    #[error(transparent)]
+    Client(ClientFault),
+    /// The parts of the request make no request; the walk lets nothing of the kind through.
+    #[error("the request cannot be forwarded")]
+    Unsendable(#[source] http::Error),
+}
+
+impl Error {
+    /// Sorts hyper's errors by who is at fault.
+    pub(super) fn from_client(error: legacy::Error) -> Self {
+        if let Some(fault) = client_fault(&error) {
+            return Self::Client(fault);
+        }
+        if error.is_connect() {
+            return match find::<ConnectError>(&error) {
+                Some(ConnectError::TimedOut { .. }) => Self::ConnectTimeout(Box::new(error)),
+                _ => Self::Unreachable(Box::new(error)),
+            };
+        }
+        match find::<hyper::Error>(&error) {
+            Some(e) if e.is_parse() || e.is_parse_too_large() || e.is_parse_status() => {
+                Self::BadAnswer {
+                    what: "its head cannot be read",
+                    source: Some(error),
+                }
+            }
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Why the upstream's part of the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// CA or client certificate.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::Error),
+    /// The password file.
+    #[error("upstream.password_file: cannot read {}", file.display())]
+    Password {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The password file has nothing in its first line.
+    #[error("upstream.password_file: the first line of {} is empty; write the password there", file.display())]
+    EmptyPassword {
+        /// Which.
+        file: PathBuf,
+    },
+}

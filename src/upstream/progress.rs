@@ -1,0 +1,160 @@
+//! Idle timeouts: a body may take for ever as long as it moves.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::body::Body;
+use crate::body::BoxError;
+
+/// When the request body of one exchange last moved.
+#[derive(Debug)]
+pub(super) struct Progress {
+    start: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            last_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn touch(&self) {
+        let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(elapsed, Ordering::Relaxed);
+    }
+
+    /// Returns once nothing has moved for `limit`.
+    pub(super) async fn silence(&self, limit: Duration) {
+        loop {
+            let last = self.start + Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+            let deadline = last + limit;
+            if Instant::now() >= deadline {
+                return;
+            }
+            sleep_until(deadline).await;
+        }
+    }
+}
+
+pin_project! {
+    /// A request body that notes when it moves.
+    pub(super) struct Watching {
+        #[pin]
+        inner: Body,
+        progress: Arc<Progress>,
+    }
+}
+
+impl Watching {
+    pub(super) fn new(inner: Body, progress: Arc<Progress>) -> Self {
+        Self { inner, progress }
+    }
+}
+
+impl HttpBody for Watching {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let polled = this.inner.poll_frame(cx);
+        if polled.is_ready() {
+            this.progress.touch();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+pin_project! {
+    /// The body of an answer, which fails when the upstream is silent for too long; it holds the connection's place
+    /// in the bound until it ends.
+    pub(super) struct Patient {
+        #[pin]
+        inner: Incoming,
+        #[pin]
+        deadline: Option<Sleep>,
+        limit: Duration,
+        permit: Option<OwnedSemaphorePermit>,
+    }
+}
+
+/// The upstream stopped in the middle of a body.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream was silent for {0:?} in the middle of a body")]
+struct Stalled(Duration);
+
+impl Patient {
+    pub(super) fn new(inner: Incoming, limit: Duration, permit: OwnedSemaphorePermit) -> Self {
+        let ended = inner.is_end_stream();
+        Self {
+            inner,
+            deadline: None,
+            limit,
+            permit: (!ended).then_some(permit),
+        }
+    }
+}
+
+impl HttpBody for Patient {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
+            // The timer stands only while we wait: a reader that is slow is no silence of the upstream.
+            this.deadline.set(None);
+            if !matches!(frame, Some(Ok(_))) {
+                *this.permit = None;
+            }
+            return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
+        }
+        if this.deadline.is_none() {
+            this.deadline.set(Some(sleep(*this.limit)));
+        }
+        match this
+            .deadline
+            .as_mut()
+            .as_pin_mut()
+            .map(|timer| timer.poll(cx))
+        {
+            Some(Poll::Ready(())) => Poll::Ready(Some(Err(Stalled(*this.limit).into()))),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
