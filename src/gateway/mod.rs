@@ -1,1 +1,233 @@
-//! Being built.
+//! The walk of one request, in one readable line: route, limit, authenticate, authorize, handle. Each step yields the
+//! value that the next one needs, so the order, which is a security property, cannot be mixed up.
+//!
+//! Nothing fallible leaves here: an error becomes its answer in [`Gateway::serve`] alone. Knows no sockets.
+
+mod agents;
+mod exchange;
+mod limit;
+mod strict;
+mod upload;
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+
+use crate::acl::Acl;
+use crate::auth;
+use crate::auth::Authenticator;
+use crate::body::Body;
+use crate::config::Config;
+use crate::error::Answer;
+use crate::error::Error;
+use crate::handler::Backend;
+use crate::handler::Call;
+use crate::handler::handle;
+use crate::header::API_VERSION;
+use crate::header::REQUEST_ID;
+use crate::identity::Identity;
+use crate::net::TrustedNetworks;
+use crate::peer::Peer;
+use crate::peer::Scheme;
+use crate::response::error_document;
+use crate::response::json;
+use crate::route::Action;
+use crate::route::Route;
+use crate::telemetry::AccessLog;
+use crate::upstream::LoadError;
+use crate::upstream::Upstream;
+
+use agents::UserAgents;
+use exchange::Exchange;
+use limit::Limits;
+use upload::Upload;
+
+/// Everything between a request and its answer, built from one configuration and swapped as a whole on reload.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    agents: UserAgents,
+    limits: Limits,
+    authenticator: Authenticator,
+    acl: Acl,
+    backend: Backend,
+    trusted: TrustedNetworks,
+    strict_transport_security: Option<HeaderValue>,
+    challenge: HeaderValue,
+    access_log: AccessLog,
+}
+
+/// Why a gateway cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    /// The password file.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// What the upstream needs.
+    #[error(transparent)]
+    Upstream(#[from] LoadError),
+    /// A pattern of user agents; the configuration has compiled it before.
+    #[error(transparent)]
+    Pattern(#[from] agents::PatternError),
+}
+
+impl Gateway {
+    /// Reads what the configuration names and builds every room from its own section.
+    ///
+    /// # Errors
+    /// All that is wrong with them, and not the first fault alone.
+    pub(crate) fn build(config: &Config, access_log: AccessLog) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
+        let authenticator = Authenticator::load(&config.auth, &config.limits);
+        let upstream = Upstream::load(&config.upstream);
+        let agents = UserAgents::new(&config.clients);
+        match (authenticator, upstream, agents) {
+            (Ok((authenticator, warnings)), Ok(upstream), Ok(agents)) => Ok((
+                Self {
+                    agents,
+                    limits: Limits::new(&config.limits),
+                    authenticator,
+                    acl: Acl::new(&config.auth),
+                    backend: Backend::Upstream(upstream),
+                    trusted: TrustedNetworks::new(config.headers.trusted_proxies.clone()),
+                    strict_transport_security: config.headers.strict_transport_security.clone(),
+                    challenge: basic_challenge(&config.auth.realm),
+                    access_log,
+                },
+                warnings,
+            )),
+            (authenticator, upstream, agents) => Err([
+                authenticator.err().map(BuildError::from),
+                upstream.err().map(BuildError::from),
+                agents.err().map(BuildError::from),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()),
+        }
+    }
+
+    /// The files whose change means a reload of the passwords.
+    pub(crate) fn password_files(&self) -> Vec<PathBuf> {
+        self.authenticator.files()
+    }
+
+    /// Reads the password file again; a broken one leaves the old users in force.
+    pub(crate) fn reload_passwords(&self) -> Result<Vec<auth::Warning>, auth::Error> {
+        self.authenticator.reload()
+    }
+
+    /// Answers one request, whatever happens.
+    pub(crate) async fn serve(self: Arc<Self>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let mut exchange = Exchange::begin(peer, &parts, &self.trusted);
+        let walked = AssertUnwindSafe(self.walk(peer, parts, body, &mut exchange))
+            .catch_unwind()
+            .await
+            .unwrap_or(Err(Error::Panicked));
+        let mut response = walked.unwrap_or_else(|error| self.refuse(&error, &mut exchange));
+        self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
+        exchange.finish(response, self.access_log.clone())
+    }
+
+    async fn walk(
+        &self,
+        peer: &Peer,
+        parts: Parts,
+        body: Incoming,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Body>, Error> {
+        // From here on the body has an owner that drains it, so that a refused client reads its answer.
+        let body = Upload::new(body, &parts.headers, exchange.received());
+        strict::judge(&parts, &body)?;
+        let route = Route::parse(&parts.method, &parts.uri)?;
+        exchange.take(&route);
+        let body = self.limits.admit(&route, &parts.headers, &self.agents, body)?;
+        let identity = self.authenticate(peer, &route, &parts.headers).await?;
+        exchange.identity(&identity);
+        let permit = self.acl.authorize(&identity, peer, &route.access())?;
+        let call = Call {
+            route: &route,
+            method: &parts.method,
+            headers: parts.headers,
+            identity: &identity,
+            peer,
+            origin: exchange.origin(),
+            challenge: &self.challenge,
+            request_id: exchange.request_id(),
+        };
+        let (response, upstream_status) = handle(&self.backend, permit, call, body).await?;
+        exchange.upstream(upstream_status);
+        Ok(response)
+    }
+
+    /// Who asks; where everybody may, nobody is asked, and a wrong password does no harm.
+    async fn authenticate(&self, peer: &Peer, route: &Route, headers: &HeaderMap) -> Result<Identity, Error> {
+        if route.access().action == Action::Public {
+            return Ok(Identity::anonymous());
+        }
+        let credentials: Vec<&[u8]> = headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        Ok(self.authenticator.authenticate(&credentials, peer).await?)
+    }
+
+    /// The one place where an error becomes an answer.
+    fn refuse(&self, error: &Error, exchange: &mut Exchange) -> Response<Body> {
+        let answer = error.answer();
+        exchange.reason(answer.reason);
+        if answer.alarm {
+            exchange.alarm(error);
+        }
+        self.document(&answer, exchange.request_id())
+    }
+
+    fn document(&self, answer: &Answer, request_id: &HeaderValue) -> Response<Body> {
+        let detail = serde_json::json!({ "request": request_id.to_str().unwrap_or_default() });
+        let mut response = json(answer.status, error_document(answer.code, &answer.message, &detail));
+        let headers = response.headers_mut();
+        if answer.challenge {
+            headers.insert(WWW_AUTHENTICATE, self.challenge.clone());
+        }
+        if let Some(allow) = answer.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(after) = answer.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        response
+    }
+
+    /// Headers that every answer carries, whoever made it.
+    fn fixed_headers(&self, headers: &mut HeaderMap, scheme: Scheme, request_id: &HeaderValue) {
+        headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        headers.insert(NO_SNIFFING.0, NO_SNIFFING.1);
+        headers.insert(REQUEST_ID, request_id.clone());
+        headers.remove(STRICT_TRANSPORT_SECURITY);
+        if let (Scheme::Https, Some(value)) = (scheme, &self.strict_transport_security) {
+            headers.insert(STRICT_TRANSPORT_SECURITY, value.clone());
+        }
+    }
+}
+
+/// Browsers must not guess at what a blob is.
+const NO_SNIFFING: (HeaderName, HeaderValue) = (
+    http::header::X_CONTENT_TYPE_OPTIONS,
+    HeaderValue::from_static("nosniff"),
+);
+
+/// RFC 7617 section 2, with the charset that its section 2.1 defines; quotes and backslashes of the realm are escaped.
+fn basic_challenge(realm: &str) -> HeaderValue {
+    let realm: String = realm
+        .chars()
+        .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+        .collect();
+    HeaderValue::from_str(&format!("Basic realm=\"{realm}\", charset=\"UTF-8\""))
+        .unwrap_or(HeaderValue::from_static("Basic realm=\"Registry\""))
+}
