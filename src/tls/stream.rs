@@ -1,0 +1,159 @@
+//! One encrypted downstream connection as a byte stream.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+pin_project! {
+    /// An encrypted connection: reading gives the client's bytes, writing encrypts ours.
+    ///
+    /// The end of the stream is the client's `close_notify`; a connection cut without one reads as
+    /// [`io::ErrorKind::UnexpectedEof`], so that a cut is never taken for an end. Shutting down sends our `close_notify`.
+    #[derive(Debug)]
+    pub(crate) struct TlsStream<S> {
+        #[pin]
+        inner: tokio_rustls::server::TlsStream<Rewound<S>>,
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
+    pub(super) fn new(inner: tokio_rustls::server::TlsStream<Rewound<S>>) -> Self {
+        Self { inner }
+    }
+
+    /// How many bytes may wait, encrypted, for a slow reader before writing blocks; `None`: no bound. 64 KiB at first.
+    /// A writer that hands over large pieces wants twice the size of a piece.
+    pub(crate) fn set_buffer_limit(&mut self, limit: Option<usize>) {
+        self.inner.get_mut().1.set_buffer_limit(limit);
+    }
+
+    /// The transport below.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.inner.get_ref().0.inner
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.project().inner.poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_shutdown(cx)
+    }
+}
+
+pin_project! {
+    /// A transport whose first bytes were looked at and are read once more.
+    #[derive(Debug)]
+    pub(super) struct Rewound<S> {
+        first: Vec<u8>,
+        read: usize,
+        #[pin]
+        pub(super) inner: S,
+    }
+}
+
+impl<S: AsyncRead + Unpin> Rewound<S> {
+    /// Waits for the first bytes, a few hundred at most.
+    pub(super) async fn look(mut inner: S) -> io::Result<Self> {
+        let mut first = Vec::with_capacity(1024);
+        inner.read_buf(&mut first).await?;
+        Ok(Self {
+            first,
+            read: 0,
+            inner,
+        })
+    }
+
+    /// The bytes that were looked at; empty when the peer left without a word.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.first
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Rewound<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let rest = this.first.get(*this.read..).unwrap_or_default();
+        if rest.is_empty() {
+            return this.inner.poll_read(cx, buf);
+        }
+        let count = rest.len().min(buf.remaining());
+        buf.put_slice(rest.get(..count).unwrap_or_default());
+        *this.read += count;
+        if *this.read == this.first.len() {
+            // the connection may live for hours
+            *this.first = Vec::new();
+            *this.read = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Rewound<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,446 @@
+//! The judgement of client certificates.
+//!
+//! Version 3 goes through rustls-webpki (RFC 5280 section 6). Version 1, which `openssl x509 -req` writes when it gets
+//! no extension file and which webpki does not read, is taken from an authority of the CA file itself and from nobody
+//! else: a version 1 certificate can never stand above another one. Either way the same things hold: the issuer's
+//! signature, every date, the strength of the key, and the revocation lists.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerMisbehaved,
+    SignatureScheme,
+};
+use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity};
+
+use super::authority::{Authority, Trust};
+use super::revocation::Status;
+use super::x509::{Certificate, Signed, unix};
+
+/// A client certificate that was turned away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Its subject, as RFC 4514 writes it; empty where it cannot be read.
+    pub subject: String,
+    /// Its serial number in hexadecimal; empty where it cannot be read.
+    pub serial: String,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+tokio::task_local! {
+    /// Where the handshake that runs in this task finds why its certificate was refused: rustls' error has a code and
+    /// no room for the subject. Set by [`Verifier`], read by `ServerTls::accept`.
+    pub(super) static REFUSED: RefCell<Option<Refusal>>;
+}
+
+/// A judgement against a certificate: what the alert is made of, and why in words.
+struct Fault(CertificateError, String);
+
+impl Fault {
+    fn new(error: CertificateError, reason: impl Into<String>) -> Self {
+        Self(error, reason.into())
+    }
+}
+
+impl Trust {
+    /// Judges a chain, leaf first, and says until when the judgement holds.
+    pub(super) fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<UnixTime, (Refusal, CertificateError)> {
+        let Ok(certificate) = Certificate::parse(leaf) else {
+            let refusal = Refusal {
+                subject: String::new(),
+                serial: String::new(),
+                reason: "it cannot be read".to_owned(),
+            };
+            return Err((refusal, CertificateError::BadEncoding));
+        };
+        self.judge(&certificate, leaf, intermediates, now)
+            .map_err(|Fault(error, reason)| {
+                let refusal = Refusal {
+                    subject: certificate.subject_text(),
+                    serial: certificate.serial_text(),
+                    reason,
+                };
+                (refusal, error)
+            })?;
+        Ok(self.next_date(&certificate, intermediates, now))
+    }
+
+    fn judge(
+        &self,
+        certificate: &Certificate<'_>,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Fault> {
+        if let Some(bits) = certificate.rsa_bits()
+            && bits < 2048
+        {
+            return Err(Fault::new(
+                CertificateError::InvalidPurpose,
+                format!("its RSA key has {bits} bits, fewer than 2048"),
+            ));
+        }
+        if certificate.version == 1 {
+            self.version_1(certificate, now)
+        } else {
+            self.version_3(certificate, leaf, intermediates, now)
+        }
+    }
+
+    fn version_3(
+        &self,
+        certificate: &Certificate<'_>,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Fault> {
+        let entity = EndEntityCert::try_from(leaf).map_err(|error| fault(certificate, error))?;
+        let anchors: Vec<TrustAnchor<'_>> = self
+            .anchors
+            .iter()
+            .filter(|(_, from, until)| (*from..=*until).contains(&now))
+            .map(|(anchor, ..)| anchor.clone())
+            .collect();
+        let chain: Vec<CertificateDer<'_>> = intermediates
+            .iter()
+            .chain(&self.intermediates)
+            .map(|der| CertificateDer::from_slice(der))
+            .collect();
+        let lists = self.lists.as_ref().map(|lists| lists.all());
+        let revocation =
+            match (&self.lists, &lists) {
+                (Some(known), Some(all)) => Some(known.options(all).ok_or_else(|| {
+                    Fault::new(CertificateError::UnknownRevocationStatus, NO_LIST)
+                })?),
+                _ => None,
+            };
+        entity
+            .verify_for_usage(
+                webpki::ALL_VERIFICATION_ALGS,
+                &anchors,
+                &chain,
+                now,
+                KeyUsage::client_auth(),
+                revocation,
+                None,
+            )
+            .map(|_| ())
+            .map_err(|error| fault(certificate, error))
+    }
+
+    /// A leaf without extensions, straight below one of the authorities of the CA file.
+    fn version_1(&self, leaf: &Certificate<'_>, now: UnixTime) -> Result<(), Fault> {
+        in_time(leaf, now, "it")?;
+        let mut found = Fault::new(
+            CertificateError::UnknownIssuer,
+            "none of the CAs in the client CA file issued it",
+        );
+        for authority in &self.authorities {
+            let Some(issuer) = authority.certificate() else {
+                continue;
+            };
+            if issuer.subject != leaf.issuer {
+                continue;
+            }
+            match self.issued(leaf, authority, &issuer, now, 0) {
+                Ok(()) => return Ok(()),
+                Err(fault) => found = fault,
+            }
+        }
+        Err(found)
+    }
+
+    /// Whether `issuer` issued `subject`, may have done so, has not taken it back, and is itself in order.
+    fn issued(
+        &self,
+        subject: &Certificate<'_>,
+        authority: &Authority,
+        issuer: &Certificate<'_>,
+        now: UnixTime,
+        depth: usize,
+    ) -> Result<(), Fault> {
+        signed_by(&subject.signed, issuer.key).map_err(|error| fault(subject, error))?;
+        in_time(issuer, now, "its CA")?;
+        if !issuer.may_sign_certificates() || !issuer.may_be_client() {
+            return Err(Fault::new(
+                CertificateError::InvalidPurpose,
+                "its CA may not issue client certificates",
+            ));
+        }
+        if issuer.has_name_constraints() {
+            return Err(Fault::new(
+                CertificateError::InvalidPurpose,
+                "its CA limits names, and a version 1 certificate has none that could be checked",
+            ));
+        }
+        if let Some(lists) = &self.lists {
+            match lists.status(issuer, subject.serial, now) {
+                Status::Good => {}
+                Status::Revoked => {
+                    return Err(Fault::new(CertificateError::Revoked, REVOKED));
+                }
+                Status::Stale => {
+                    return Err(Fault::new(CertificateError::ExpiredRevocationList, STALE));
+                }
+                Status::Unknown => {
+                    return Err(Fault::new(
+                        CertificateError::UnknownRevocationStatus,
+                        NO_LIST,
+                    ));
+                }
+            }
+        }
+        if authority.root {
+            return Ok(());
+        }
+        // an authority that another one of the file issued: as deep as webpki goes
+        let above = self.authorities.iter().filter(|_| depth < 6);
+        for above in above {
+            if let Some(parent) = above.certificate()
+                && parent.subject == issuer.issuer
+                && self.issued(issuer, above, &parent, now, depth + 1).is_ok()
+            {
+                return Ok(());
+            }
+        }
+        Err(Fault::new(
+            CertificateError::UnknownIssuer,
+            "its CA is not, or no longer, in order",
+        ))
+    }
+
+    /// The next moment at which a judgement could turn out otherwise.
+    fn next_date(
+        &self,
+        leaf: &Certificate<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> UnixTime {
+        let others = intermediates
+            .iter()
+            .chain(self.authorities.iter().map(|authority| &authority.der))
+            .filter_map(|der| Certificate::parse(der).ok())
+            .map(|certificate| unix(certificate.not_after));
+        let lists = self.lists.iter().flat_map(|lists| lists.ends());
+        let leaf = unix(leaf.not_after);
+        others
+            .chain(lists)
+            .filter(|date| *date > now)
+            .fold(leaf, UnixTime::min)
+    }
+}
+
+const REVOKED: &str = "its issuer revoked it";
+const STALE: &str = "the revocation list of its issuer is too old";
+const NO_LIST: &str = "its issuer has no revocation list in the file";
+
+fn in_time(certificate: &Certificate<'_>, now: UnixTime, whose: &str) -> Result<(), Fault> {
+    if now > unix(certificate.not_after) {
+        let reason = format!("{whose} expired on {}", certificate.not_after);
+        return Err(Fault::new(CertificateError::Expired, reason));
+    }
+    if now < unix(certificate.not_before) {
+        let reason = format!("{whose} is not valid before {}", certificate.not_before);
+        return Err(Fault::new(CertificateError::NotValidYet, reason));
+    }
+    Ok(())
+}
+
+/// What webpki says, as an alert and in words.
+fn fault(certificate: &Certificate<'_>, error: webpki::Error) -> Fault {
+    use CertificateError as Alert;
+    use webpki::Error as Cause;
+    let (alert, reason) = match &error {
+        Cause::CertExpired { .. } | Cause::InvalidCertValidity => (
+            Alert::Expired,
+            "it, or a CA above it, has expired".to_owned(),
+        ),
+        Cause::CertNotValidYet { .. } => (
+            Alert::NotValidYet,
+            "it, or a CA above it, is not valid yet".to_owned(),
+        ),
+        Cause::CertRevoked => (Alert::Revoked, REVOKED.to_owned()),
+        Cause::UnknownRevocationStatus => (Alert::UnknownRevocationStatus, NO_LIST.to_owned()),
+        Cause::CrlExpired { .. } => (Alert::ExpiredRevocationList, STALE.to_owned()),
+        Cause::UnknownIssuer | Cause::CaUsedAsEndEntity if certificate.is_self_issued() => {
+            (Alert::UnknownIssuer, "it is self-signed".to_owned())
+        }
+        Cause::UnknownIssuer => (
+            Alert::UnknownIssuer,
+            "none of the CAs in the client CA file issued it".to_owned(),
+        ),
+        Cause::MaximumPathDepthExceeded
+        | Cause::MaximumPathBuildCallsExceeded
+        | Cause::MaximumSignatureChecksExceeded
+        | Cause::PathLenConstraintViolated => (
+            Alert::UnknownIssuer,
+            format!("its chain is too long: {error}"),
+        ),
+        Cause::RequiredEkuNotFoundContext(_) | Cause::EmptyEkuExtension => (
+            Alert::InvalidPurpose,
+            "its extended key usage is not client authentication".to_owned(),
+        ),
+        Cause::CaUsedAsEndEntity | Cause::EndEntityUsedAsCa => {
+            (Alert::InvalidPurpose, format!("{error}"))
+        }
+        Cause::UnsupportedSignatureAlgorithmContext(_)
+        | Cause::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => (
+            Alert::InvalidPurpose,
+            "it is signed with an algorithm that is not safe (SHA-1?) or not known".to_owned(),
+        ),
+        Cause::InvalidSignatureForPublicKey => (
+            Alert::BadSignature,
+            "its signature is not the one of the CA that it names".to_owned(),
+        ),
+        Cause::NameConstraintViolation => (
+            Alert::BadEncoding,
+            "its name is outside of what its CA may issue".to_owned(),
+        ),
+        Cause::BadDer | Cause::BadDerTime | Cause::TrailingData(_) => {
+            (Alert::BadEncoding, "it cannot be read".to_owned())
+        }
+        _ => (
+            Alert::Other(OtherError(Arc::new(error.clone()))),
+            format!("{error}"),
+        ),
+    };
+    Fault(alert, reason)
+}
+
+/// Whether the key (with its algorithm, as a certificate holds it) made the signature.
+pub(super) fn signed_by(signed: &Signed<'_>, key: &[u8]) -> Result<(), webpki::Error> {
+    let key = SubjectPublicKeyInfoDer::from(key);
+    let key = RawPublicKeyEntity::try_from(&key)?;
+    let mut last = webpki::Error::UnsupportedSignatureAlgorithmContext(
+        webpki::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: signed.algorithm.to_vec(),
+            supported_algorithms: Vec::new(),
+        },
+    );
+    let algorithms = webpki::ALL_VERIFICATION_ALGS.iter();
+    for algorithm in algorithms.filter(|one| one.signature_alg_id().as_ref() == signed.algorithm) {
+        match key.verify_signature(*algorithm, signed.message, signed.signature) {
+            // the same signature algorithm goes with several curves
+            Err(error @ webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {
+                last = error;
+            }
+            done => return done,
+        }
+    }
+    Err(last)
+}
+
+/// rustls' question, answered by [`Trust`].
+#[derive(Debug)]
+pub(super) struct Verifier {
+    trust: Arc<Trust>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Verifier {
+    pub(super) fn new(trust: Arc<Trust>) -> Self {
+        Self {
+            trust,
+            algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
+        }
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    /// A handshake without a certificate completes in either mode: HTTP can say what is missing, an alert cannot.
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.trust.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        match self.trust.verify(end_entity, intermediates, now) {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
+            Err((refusal, error)) => {
+                // outside of a handshake of ours nobody asks
+                let _ = REFUSED.try_with(|refused| refused.replace(Some(refusal)));
+                Err(error.into())
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let Some(key) = version_1_key(cert) else {
+            return verify_tls12_signature(message, cert, dss, &self.algorithms);
+        };
+        verify_tls12_signature_with_raw_key(message, &key, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let Some(key) = version_1_key(cert) else {
+            return verify_tls13_signature(message, cert, dss, &self.algorithms);
+        };
+        verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The key of a version 1 certificate; rustls' own functions read version 3 alone.
+fn version_1_key(der: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    let certificate = Certificate::parse(der).ok()?;
+    (certificate.version == 1).then(|| SubjectPublicKeyInfoDer::from(certificate.key.to_vec()))
+}
+
+/// rustls has this for TLS 1.3 alone. In TLS 1.2 a scheme does not fix the curve, so each algorithm of it is tried.
+fn verify_tls12_signature_with_raw_key(
+    message: &[u8],
+    key: &SubjectPublicKeyInfoDer<'_>,
+    dss: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let bad = || rustls::Error::InvalidCertificate(CertificateError::BadSignature);
+    let (_, candidates) = algorithms
+        .mapping
+        .iter()
+        .find(|(scheme, _)| *scheme == dss.scheme)
+        .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+    let key = RawPublicKeyEntity::try_from(key).map_err(|_| bad())?;
+    candidates
+        .iter()
+        .any(|algorithm| {
+            key.verify_signature(*algorithm, message, dss.signature())
+                .is_ok()
+        })
+        .then(HandshakeSignatureValid::assertion)
+        .ok_or_else(bad)
+}
