@@ -1,1 +1,275 @@
-//! Being built.
+//! Who is asking: passwords against a password file, client certificates as the handshake verified them.
+//!
+//! Knows header values as bytes and no HTTP types; what follows from an identity is `acl`'s, and what a refusal looks
+//! like to a client is `error`'s. Basic authentication is RFC 7617.
+
+mod basic;
+pub(crate) mod htpasswd;
+mod queue;
+mod remember;
+
+use std::fmt;
+use std::hash::RandomState;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use zeroize::Zeroizing;
+
+use crate::config;
+use crate::identity::Identity;
+use crate::peer::{Address, Peer};
+
+use basic::Credentials;
+use htpasswd::{Hash, MAX_FILE, Passwords, Problem};
+use queue::Queue;
+use remember::Memory;
+
+/// Proves who is asking.
+pub(crate) struct Authenticator {
+    file: Option<PathBuf>,
+    passwords: ArcSwap<Passwords>,
+    /// Decides whose hash stands in for an unknown user; the same over reloads.
+    keyed: RandomState,
+    memory: Memory,
+    queue: Queue,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nobody in particular could be made out, and the request is not anonymous either.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The header is no Basic credentials; no password was looked at.
+    #[error("the authorization header is malformed: {0}")]
+    Malformed(#[from] Malformed),
+    /// An authentication scheme that is not spoken here; to be answered like a wrong password.
+    #[error("the authorization scheme is not supported")]
+    Scheme,
+    /// There is no such user, or it is not the password. Which of the two is not told to anybody.
+    #[error("user name or password is wrong")]
+    Wrong,
+    /// Too many passwords are waiting to be checked.
+    #[error("too many passwords are being checked")]
+    Busy {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// The check itself broke: our fault, not the client's.
+    #[error("the password check failed")]
+    Failed,
+}
+
+/// What is wrong with an authorization header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    /// More than one header.
+    #[error("it is sent more than once")]
+    Repeated,
+    /// A header without a value.
+    #[error("it is empty")]
+    Empty,
+    /// Not base64.
+    #[error("the credentials are not base64")]
+    Base64,
+    /// No colon between name and password.
+    #[error("there is no colon between user name and password")]
+    NoColon,
+    /// A NUL in the password, which crypt() takes for its end.
+    #[error("the password holds a NUL")]
+    Nul,
+    /// A control character in the name, which RFC 7617 section 2 forbids.
+    #[error("the user name holds a control character")]
+    Control,
+    /// Longer than any password file can hold.
+    #[error("the credentials are too long")]
+    TooLong,
+}
+
+/// Why there is no password file to check against.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// It is not there, or not for us to read.
+    #[error(
+        "cannot read the password file {path:?}; make it with `dockgate htpasswd -c {path:?} NAME`, or correct `auth.htpasswd`"
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder, pipe or device.
+    #[error("the password file {path:?} is not a regular file; correct `auth.htpasswd`")]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Larger than what is held in memory.
+    #[error(
+        "the password file {path:?} is larger than {} MiB; correct `auth.htpasswd`, or remove users",
+        MAX_FILE >> 20
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// On reload: lines, and not one that can be used.
+    #[error(
+        "not one line of the password file {path:?} can be used, so the users of before stay; correct it, or empty it to lock everybody out"
+    )]
+    Garbage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its lines.
+        warnings: Vec<Warning>,
+    },
+    /// The system has no randomness.
+    #[error("the system gives no random bytes for a key")]
+    Random(#[source] getrandom::Error),
+}
+
+/// Something in a password file that is not as it should be; the rest of it works. Never holds a hash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Warning {
+    /// One line.
+    #[error("{path:?}, line {line}: {problem}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from one.
+        line: u32,
+        /// What is wrong with it and what to do.
+        problem: Problem,
+    },
+    /// More lines than are worth printing.
+    #[error("{path:?}: {count} more lines cannot be used")]
+    MoreLines {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// Nobody can log in.
+    #[error(
+        "{path:?} holds no user, so no password fits; add one with `dockgate htpasswd {path:?} NAME`"
+    )]
+    NoUser {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Authenticator {
+    /// Reads the password file where one is configured; without one, every password is wrong.
+    ///
+    /// # Errors
+    /// The file cannot be read, which is a fault of the configuration. Lines that cannot be used are warnings.
+    pub(crate) fn load(
+        auth: &config::Auth,
+        limits: &config::Limits,
+    ) -> Result<(Self, Vec<Warning>), Error> {
+        let keyed = RandomState::new();
+        let (passwords, warnings) = match &auth.htpasswd {
+            Some(path) => Passwords::read(path, &keyed)?,
+            None => (Passwords::none(), Vec::new()),
+        };
+        let authenticator = Self {
+            file: auth.htpasswd.clone(),
+            passwords: ArcSwap::from_pointee(passwords),
+            keyed,
+            memory: Memory::new()?,
+            queue: Queue::new(limits.password_checks),
+        };
+        Ok((authenticator, warnings))
+    }
+
+    /// Reads the file again, and forgets all verdicts when it is good. Reads from disk: not for an async thread.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds lines of which not one can be used; the last good state stays in force. An
+    /// empty file is taken at its word: nobody can log in.
+    pub(crate) fn reload(&self) -> Result<Vec<Warning>, Error> {
+        let Some(path) = &self.file else {
+            return Ok(Vec::new());
+        };
+        let (passwords, warnings) = Passwords::read(path, &self.keyed)?;
+        if passwords.is_garbage() {
+            let path = path.clone();
+            return Err(Error::Garbage { path, warnings });
+        }
+        self.passwords.store(Arc::new(passwords));
+        self.memory.forget();
+        Ok(warnings)
+    }
+
+    /// The files to watch.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.file
+            .as_deref()
+            .map(Path::to_path_buf)
+            .into_iter()
+            .collect()
+    }
+
+    /// Who sends this request: `authorization` is the values of all its `Authorization` headers.
+    ///
+    /// Without any, and with the empty name and password of `Basic Og==`, it is whoever the client certificate names,
+    /// or nobody in particular.
+    ///
+    /// # Errors
+    /// The credentials are malformed or wrong, or there is no room to check them. An unknown user costs what a known
+    /// one with a wrong password does.
+    pub(crate) async fn authenticate(
+        &self,
+        authorization: &[&[u8]],
+        peer: &Peer,
+    ) -> Result<Identity, Refusal> {
+        let user = match basic::parse(authorization)? {
+            None => None,
+            Some(credentials) => Some(self.verify(&credentials, peer.address).await?),
+        };
+        let certificate = peer.certificate.clone();
+        Ok(Identity { user, certificate })
+    }
+
+    async fn verify(
+        &self,
+        credentials: &Credentials,
+        address: Address,
+    ) -> Result<Arc<str>, Refusal> {
+        let passwords = self.passwords.load_full();
+        let (user, password) = (credentials.user(), credentials.password());
+        let candidate = passwords.find(user).ok_or(Refusal::Wrong)?;
+        let attempt = self.memory.digest(user, password, candidate);
+        let check = async {
+            let place = self.queue.enter(address.into()).await?;
+            let hash = Zeroizing::new(candidate.hash.to_vec());
+            let password = Zeroizing::new(password.to_vec());
+            let work = move || {
+                let right = Hash::parse(&hash).is_ok_and(|hash| hash.matches(&password));
+                // Held by the work and not by the request: a client that goes away frees no core.
+                drop(place);
+                right
+            };
+            let right = tokio::task::spawn_blocking(work).await;
+            Ok(right.map_err(|_| Refusal::Failed)? && candidate.known)
+        };
+        if !self.memory.verdict(attempt, check).await? {
+            return Err(Refusal::Wrong);
+        }
+        // Names of the file are UTF-8.
+        std::str::from_utf8(user)
+            .map(Arc::from)
+            .map_err(|_| Refusal::Wrong)
+    }
+}
