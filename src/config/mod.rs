@@ -1,12 +1,439 @@
 //! The configuration: what may be written in `proxy.toml` and the environment, and what it means.
 //!
-//! Plain data at the bottom of the house: nothing in here knows the rooms it configures. Two types for each
-//! setting: what was written (private, `*Toml`) and what is meant (`types`).
+//! Plain data at the bottom of the house: nothing in here knows the rooms it configures. A value has two forms: what
+//! was written (`source`, each value with its line or variable) and what is meant (`types`, where nothing invalid
+//! exists). One file for each section reads the first into the second; all faults are reported at once.
 
+mod auth;
+mod check;
+mod container;
+mod environment;
+mod fault;
+mod frozen;
+mod headers;
+mod limits;
+mod listener;
+mod section;
+mod source;
 mod types;
+mod unit;
+mod upstream;
+mod value;
 
-pub use types::{
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use self::fault::{Fault, nearest};
+use self::section::Section;
+use self::source::{Source, Unknown, Variables};
+
+pub use self::fault::Faults;
+pub use self::types::{
     AccessFormat, Anonymous, Auth, Authorization, CertificateFiles, ClientAuth, Clients, Config,
     Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log, LogFormat, Satisfy,
     Timeouts, TlsVersion, Upstream, UpstreamUrl,
 };
+
+/// A configuration of ten listeners and all comments has a few KiB; what is longer is another file.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// One of each table, so that reading it asks for every key.
+const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n";
+
+/// A configuration that was loaded, and what to tell the person who loaded it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// What is meant.
+    pub config: Config,
+    /// What works and was probably not meant, one line each, with file and line.
+    pub warnings: Vec<String>,
+    /// What was chosen on the person's behalf, one line each.
+    pub notes: Vec<String>,
+}
+
+/// The configuration file that is used when none is named: `./proxy.toml`, then `/etc/dockgate/proxy.toml`.
+#[must_use]
+pub fn find() -> Option<PathBuf> {
+    let places = ["proxy.toml", "/etc/dockgate/proxy.toml"].map(PathBuf::from);
+    // One that is there and cannot be looked at is a fault to report, not a reason to go on without it.
+    places
+        .into_iter()
+        .find(|path| path.try_exists().unwrap_or(true))
+}
+
+impl Config {
+    /// Loads the file, or the container variables where there is none, and the environment, which beats both.
+    ///
+    /// # Errors
+    /// Every fault at once: of the file (missing, unreadable, a folder, longer than 1 MiB, not UTF-8, not TOML), or
+    /// of what it and the environment say.
+    pub fn load(path: Option<&Path>, environment: &[(String, String)]) -> Result<Loaded, Faults> {
+        Self::load_below(Path::new("/"), path, environment)
+    }
+
+    /// Reads a configuration from its text; relative paths are below `folder`.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn parse(
+        text: &str,
+        folder: &Path,
+        environment: &[(String, String)],
+    ) -> Result<Loaded, Faults> {
+        let variables = environment::variables(environment);
+        parse("proxy.toml", text, folder, &variables, Vec::new())
+    }
+
+    /// `root` is where the files of the containers of old are looked for.
+    fn load_below(
+        root: &Path,
+        path: Option<&Path>,
+        environment: &[(String, String)],
+    ) -> Result<Loaded, Faults> {
+        let mut variables = environment::variables(environment);
+        if let Some(path) = path {
+            let name = path.display().to_string();
+            let text = read_file(path).map_err(|text| Faults::of_file(&name, &text))?;
+            let folder = path.parent().unwrap_or_else(|| Path::new(""));
+            return parse(&name, &text, folder, &variables, Vec::new());
+        }
+        let found = container::apply(environment, root, &mut variables);
+        let mut loaded = parse("configuration", "", Path::new(""), &variables, found.faults)?;
+        loaded.notes.extend(found.notes);
+        loaded.warnings.extend(found.warnings);
+        Ok(loaded)
+    }
+}
+
+/// Every setting that is carried, as `listener.tls.certificate`.
+#[must_use]
+pub fn keys() -> Vec<String> {
+    let variables = Variables::new();
+    let Ok(source) = Source::parse(ONE_OF_EACH, "", Path::new(""), &variables) else {
+        return Vec::new();
+    };
+    read(&source.top());
+    source.keys.take().into_iter().collect()
+}
+
+fn parse(
+    name: &str,
+    text: &str,
+    folder: &Path,
+    variables: &Variables,
+    found: Vec<Fault>,
+) -> Result<Loaded, Faults> {
+    let source = Source::parse(text, name, folder, variables)?;
+    let config = read(&source.top());
+    if let Some(config) = &config {
+        check::check(&source, config);
+    }
+    refuse_unknown(&source);
+    let (mut faults, mut warnings) = source.into_noticed();
+    faults.extend(found);
+    warnings.sort();
+    match config {
+        Some(config) if faults.is_empty() => Ok(Loaded {
+            config,
+            warnings: warnings.iter().map(|warning| warning.line(name)).collect(),
+            notes: Vec::new(),
+        }),
+        _ => Err(Faults::new(faults, name)),
+    }
+}
+
+/// Reads every section; `None` after a fault that leaves nothing to go on with.
+fn read(top: &Section<'_>) -> Option<Config> {
+    not_carried(top);
+    let upstream = top.table("upstream", upstream::read);
+    let state_dir = top.path("state_dir");
+    let listeners = listener::read(top);
+    let auth = top.table("auth", auth::read);
+    let clients = top.table("clients", auth::clients);
+    let headers = top.table("headers", headers::read);
+    let limits = top.table("limits", limits::read);
+    let timeouts = top.table("timeouts", limits::timeouts);
+    let log = top.table("log", limits::log);
+    top.finish();
+    Some(Config {
+        state_dir: state_dir.unwrap_or_else(|| top.folder().join("dockgate-data")),
+        listeners,
+        upstream: upstream?,
+        auth,
+        clients,
+        headers,
+        limits,
+        timeouts,
+        log,
+    })
+}
+
+fn not_carried(top: &Section<'_>) {
+    top.not_carried(
+        "registry",
+        "remove it, and name a registry that runs in [upstream]",
+    );
+    top.not_carried("token", "remove it: the challenge is Basic until then");
+    top.not_carried("rule", "remove it: until then every authenticated user may do everything, which a rule that is not enforced would hide");
+    top.not_carried("admin", "remove it");
+}
+
+/// Unknown keys and variables, each with the known one that was probably meant.
+fn refuse_unknown(source: &Source<'_>) {
+    let keys = keys();
+    environment::finish(source, &keys);
+    for unknown in source.unknown.take() {
+        let Unknown {
+            place,
+            section,
+            key,
+            siblings,
+        } = unknown;
+        let path = if section.is_empty() {
+            key.clone()
+        } else {
+            format!("{section}.{key}")
+        };
+        let home = keys.iter().find_map(|known| {
+            let (table, name) = known.rsplit_once('.').unwrap_or(("", known));
+            (name == key && table != section).then_some(table)
+        });
+        let text = match (nearest(&key, siblings), home) {
+            (Some(meant), _) => format!("is not a setting; did you mean {meant:?}?"),
+            (None, Some("")) => {
+                "is not a setting here; it belongs to the top, above the first table".into()
+            }
+            (None, Some(home)) => format!("is not a setting here; it belongs in [{home}]"),
+            (None, None) => "is not a setting; docs/configuration.md lists them all".into(),
+        };
+        source.fault(place, &path, text);
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let refused = |error: &std::io::Error| match error.kind() {
+        ErrorKind::NotFound => "there is no such file; name another with --config".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "may not be read by this user; change its owner or its mode".to_owned()
+        }
+        _ => format!("cannot be read: {error}"),
+    };
+    // Asked before it is opened: opening a pipe that nobody writes to would wait for ever.
+    let metadata = fs::metadata(path).map_err(|error| refused(&error))?;
+    if metadata.is_dir() {
+        return Err("is a folder; name the file in it".into());
+    }
+    if !metadata.is_file() {
+        return Err("is not a regular file".into());
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| refused(&error))?;
+    let read = file.take(LONGEST_FILE + 1).read_to_end(&mut bytes);
+    read.map_err(|error| refused(&error))?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        return Err(
+            "is longer than 1 MiB, which no configuration is; is it the right file?".into(),
+        );
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error
+            .as_bytes()
+            .iter()
+            .take(valid)
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1;
+        format!("is not UTF-8 text, from line {line} on; save it as UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(root: &Path, path: &str) -> PathBuf {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "").unwrap();
+        path
+    }
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        owned.collect()
+    }
+
+    #[test]
+    fn the_variables_of_the_nginx_proxy_container_mean_what_they_meant() {
+        let root = tempfile::tempdir().unwrap();
+        let variables = environment(&[
+            ("REGISTRY_HOST", "docker-registry"),
+            ("REGISTRY_PORT", "5000"),
+            ("SERVER_NAME", "registrydev1.yourdomain.com"),
+            ("DOCKER_REGISTRY_PORT", "tcp://172.17.0.2:5000"),
+        ]);
+        let loaded = Config::load_below(root.path(), None, &variables).unwrap();
+        let Config {
+            listeners,
+            upstream,
+            auth,
+            ..
+        } = loaded.config;
+        let url = UpstreamUrl::Http {
+            host: "docker-registry".into(),
+            port: 5000,
+        };
+        assert_eq!(upstream.url, url);
+        assert_eq!(upstream.read_timeout.as_secs(), 300);
+        assert_eq!(auth.realm, "Restricted");
+        assert_eq!(auth.htpasswd, Some(root.path().join("etc/nginx/.htpasswd")));
+        let [listener] = listeners.as_slice() else {
+            panic!("{listeners:?}")
+        };
+        assert_eq!(
+            listener.address,
+            ListenAddress::Tcp("0.0.0.0:443".parse().unwrap())
+        );
+        let files = listener
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.certificate.clone())
+            .unwrap();
+        assert_eq!(
+            files.certificate,
+            root.path().join("etc/nginx/ssl/docker-registry.crt")
+        );
+        assert_eq!(
+            files.key,
+            root.path().join("etc/nginx/ssl/docker-registry.key")
+        );
+        assert!(
+            loaded
+                .notes
+                .iter()
+                .any(|note| note.contains("containersol/docker-registry-proxy"))
+        );
+    }
+
+    #[test]
+    fn container_variables_may_be_linked_ports_and_bare_seconds() {
+        let root = tempfile::tempdir().unwrap();
+        let variables = environment(&[
+            ("REGISTRY_HOST", "registry"),
+            ("REGISTRY_PORT", "tcp://172.17.0.2:5001"),
+            ("PROXY_TIMEOUT", "20"),
+            ("DOCKGATE_LISTENER_ADDRESS", "0.0.0.0:8443"),
+        ]);
+        let config = Config::load_below(root.path(), None, &variables)
+            .unwrap()
+            .config;
+        assert_eq!(
+            config.upstream.url,
+            UpstreamUrl::Http {
+                host: "registry".into(),
+                port: 5001
+            }
+        );
+        assert_eq!(config.upstream.read_timeout.as_secs(), 20);
+        assert_eq!(
+            config.listeners[0].address,
+            ListenAddress::Tcp("0.0.0.0:8443".parse().unwrap())
+        );
+        assert!(
+            config.listeners[0]
+                .tls
+                .as_ref()
+                .unwrap()
+                .certificate
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn faults_of_container_variables_name_the_variable() {
+        let root = tempfile::tempdir().unwrap();
+        let variables = environment(&[
+            ("REGISTRY_HOST", "a b"),
+            ("REGISTRY_PORT", "x"),
+            ("PROXY_TIMEOUT", "soon"),
+        ]);
+        let faults = Config::load_below(root.path(), None, &variables).unwrap_err();
+        for name in ["REGISTRY_HOST: ", "REGISTRY_PORT: ", "PROXY_TIMEOUT: "] {
+            assert!(
+                faults.lines().iter().any(|line| line.starts_with(name)),
+                "{faults}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_folder_of_the_other_container_is_taken_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let htpasswd = set(root.path(), "etc/nginx/external/docker-registry.htpasswd");
+        set(root.path(), "etc/nginx/external/mine.conf");
+        let loaded = Config::load_below(root.path(), None, &[]).unwrap();
+        let config = loaded.config;
+        assert_eq!(
+            config.upstream.url,
+            UpstreamUrl::Http {
+                host: "registry".into(),
+                port: 5000
+            }
+        );
+        assert_eq!(config.auth.realm, "Registry realm");
+        assert_eq!(config.auth.htpasswd, Some(htpasswd));
+        assert_eq!(config.listeners[0].tls.as_ref().unwrap().certificate, None);
+        assert!(
+            loaded
+                .warnings
+                .iter()
+                .any(|warning| warning.contains("mine.conf"))
+        );
+
+        let key = set(root.path(), "etc/nginx/external/key.pem");
+        let certificate = set(root.path(), "etc/nginx/external/cert.pem");
+        let config = Config::load_below(root.path(), None, &[]).unwrap().config;
+        let files = config.listeners[0]
+            .tls
+            .as_ref()
+            .unwrap()
+            .certificate
+            .clone();
+        assert_eq!(files, Some(CertificateFiles { certificate, key }));
+    }
+
+    #[test]
+    fn a_file_hides_the_container_variables() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("proxy.toml");
+        fs::write(&file, "[upstream]\nurl = \"http://mine:5000\"\n").unwrap();
+        let variables = environment(&[("REGISTRY_HOST", "theirs")]);
+        let config = Config::load_below(root.path(), Some(&file), &variables)
+            .unwrap()
+            .config;
+        assert_eq!(
+            config.upstream.url,
+            UpstreamUrl::Http {
+                host: "mine".into(),
+                port: 5000
+            }
+        );
+    }
+
+    #[test]
+    fn without_a_file_and_without_a_registry_the_fault_says_what_to_write() {
+        let root = tempfile::tempdir().unwrap();
+        let faults = Config::load_below(root.path(), None, &[]).unwrap_err();
+        let [line] = faults.lines() else {
+            panic!("{faults}")
+        };
+        assert!(
+            line.contains("DOCKGATE_UPSTREAM_URL") && line.contains("embedded"),
+            "{line}"
+        );
+    }
+}
