@@ -68,7 +68,8 @@ fn listener(section: &Section<'_>) -> (Listener, bool) {
         keeps.then(default_tls)
     });
     // A value that was not understood was meant to say something; only silence counts as silence here.
-    if tls.is_none() && understood && !section.has("plaintext") | (plaintext == Some(false)) {
+    let silent = !section.has("plaintext") && !section.has("tls");
+    if tls.is_none() && understood && (silent || plaintext == Some(false)) {
         require_tls(section, &address);
     }
     let listener = Listener {

@@ -38,7 +38,7 @@ impl<'s> Section<'s> {
     }
 
     /// Reads a table that may be absent: everything in it has a default.
-    pub(super) fn table<T>(&self, key: &'static str, read: impl FnOnce(&Section<'s>) -> T) -> T {
+    pub(super) fn table<T>(&self, key: &'static str, read: impl FnOnce(&Self) -> T) -> T {
         let section = self.child(key);
         let value = read(&section);
         section.finish();
@@ -49,7 +49,7 @@ impl<'s> Section<'s> {
     pub(super) fn optional<T>(
         &self,
         key: &'static str,
-        read: impl FnOnce(&Section<'s>) -> T,
+        read: impl FnOnce(&Self) -> T,
     ) -> Option<T> {
         let section = self.child(key);
         let spoken_of = section.prefixes.iter().any(|p| self.has_variables(p));
@@ -62,11 +62,7 @@ impl<'s> Section<'s> {
     }
 
     /// Reads an array of tables, those of the file first and then what only the environment has.
-    pub(super) fn entries<T>(
-        &self,
-        key: &'static str,
-        mut read: impl FnMut(&Section<'s>) -> T,
-    ) -> Vec<T> {
+    pub(super) fn entries<T>(&self, key: &'static str, mut read: impl FnMut(&Self) -> T) -> Vec<T> {
         let tables = self.array_of_tables(key);
         let mut values = Vec::new();
         for index in 0.. {
@@ -76,7 +72,7 @@ impl<'s> Section<'s> {
             if written.is_none() && !prefixes.iter().any(|p| self.has_variables(p)) {
                 break;
             }
-            let section = Section {
+            let section = Self {
                 source: self.source,
                 path: self.path_of(key),
                 table: written.map(|(table, _)| *table),
@@ -204,7 +200,7 @@ impl<'s> Section<'s> {
     }
 
     /// A table by its name, not yet read.
-    pub(super) fn child(&self, key: &'static str) -> Section<'s> {
+    pub(super) fn child(&self, key: &'static str) -> Self {
         self.asked.borrow_mut().insert(key);
         let written = self.table.and_then(|table| table.get_key_value(key));
         let mut table = None;
@@ -224,7 +220,7 @@ impl<'s> Section<'s> {
                 }
             }
         }
-        Section {
+        Self {
             source: self.source,
             path: self.path_of(key),
             table,

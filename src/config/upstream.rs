@@ -59,6 +59,14 @@ pub(super) fn read(section: &Section<'_>) -> Option<Upstream> {
     })
 }
 
+/// What may be written; credentials of our own have keys of their own.
+#[derive(Clone, Copy)]
+enum Word {
+    Strip,
+    User,
+    Forward,
+}
+
 fn authorization(section: &Section<'_>) -> Authorization {
     let (username, password_file) = (
         section.parsed("username", user_name),
@@ -75,12 +83,6 @@ fn authorization(section: &Section<'_>) -> Authorization {
             "has no username; write username = \"NAME\" too",
         ),
         (true, true) | (false, false) => {}
-    }
-    #[derive(Clone, Copy)]
-    enum Word {
-        Strip,
-        User,
-        Forward,
     }
     let words = [
         ("strip", Word::Strip),

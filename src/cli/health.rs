@@ -1,0 +1,396 @@
+//! `dockgate health`: asks a running gate for `/_ping`, for a HEALTHCHECK in an image without a shell.
+//!
+//! Exit 0 or 1 and never 2: Docker reserves 2. Without `--url` the first listener of the configuration is asked, on
+//! this machine. No credentials are sent, so nobody can steal any; therefore a certificate is not verified when the
+//! gate of this machine is asked (its names are those that clients use, not `127.0.0.1`), and verified otherwise.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use crate::config::{ListenAddress, Listener};
+
+use super::{DONE, FAILED, load, say};
+
+/// Docker kills a check after 30 s; a gate that needs more than this for `/_ping` is not healthy.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The PROXY protocol's own words for "a health check, not a client": version 2, command LOCAL, no addresses.
+const PROXY_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+
+/// Where to ask, and how.
+#[derive(Debug, PartialEq)]
+struct Target {
+    place: Place,
+    /// `Host` of the request.
+    authority: String,
+    tls: Tls,
+    proxy_protocol: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum Place {
+    Tcp(String, u16),
+    Unix(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Tls {
+    Off,
+    Unverified,
+    Verified,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{0:?} is not a URL to ask; write http://HOST:PORT, https://HOST:PORT or unix:/PATH")]
+    Url(String),
+    #[error("there are no CA certificates on this machine to verify it with")]
+    Roots,
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    #[error("it cannot be reached")]
+    Connect(#[source] io::Error),
+    #[error("the TLS handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("it does not answer in HTTP")]
+    Http(#[source] hyper::Error),
+    #[error("it answers {0}")]
+    Status(StatusCode),
+    #[error("it did not answer within {} seconds", DEADLINE.as_secs())]
+    Deadline(#[source] tokio::time::error::Elapsed),
+    #[error("no runtime can be started")]
+    Runtime(#[source] io::Error),
+}
+
+pub(super) fn run(config: Option<&Path>, url: Option<&str>) -> u8 {
+    let target = match url {
+        Some(url) => target_of_url(url).map_err(|error| vec![chain(&error)]),
+        None => load::load(config)
+            .map(|found| {
+                let mut listeners = found.loaded.config.listeners.iter();
+                listeners.next().map(target_of_listener)
+            })
+            .and_then(|target| {
+                target.ok_or_else(|| vec!["the configuration has no listener".into()])
+            }),
+    };
+    let target = match target {
+        Ok(target) => target,
+        Err(faults) => {
+            for fault in &faults {
+                say(fault);
+            }
+            return FAILED;
+        }
+    };
+    match ask_within_deadline(&target) {
+        Ok(()) => DONE,
+        Err(error) => {
+            say(&format!("{}: {}", shown(&target), chain(&error)));
+            FAILED
+        }
+    }
+}
+
+fn ask_within_deadline(target: &Target) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(Error::Runtime)?;
+    let asked = runtime.block_on(async { tokio::time::timeout(DEADLINE, ask(target)).await });
+    // A name that is still being looked up has a thread of its own; it must not hold up the answer.
+    runtime.shutdown_background();
+    asked.map_err(Error::Deadline)?
+}
+
+async fn ask(target: &Target) -> Result<(), Error> {
+    match &target.place {
+        Place::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await;
+            ask_over(target, stream.map_err(Error::Connect)?).await
+        }
+        Place::Unix(path) => {
+            let stream = UnixStream::connect(path).await;
+            ask_over(target, stream.map_err(Error::Connect)?).await
+        }
+    }
+}
+
+async fn ask_over<S>(target: &Target, mut stream: S) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    if target.proxy_protocol {
+        stream
+            .write_all(PROXY_LOCAL)
+            .await
+            .map_err(Error::Connect)?;
+    }
+    let tls = match target.tls {
+        Tls::Off => return ping(target, stream).await,
+        Tls::Unverified => unverified(),
+        Tls::Verified => verified(),
+    }?;
+    let host = match &target.place {
+        Place::Tcp(host, _) => host.clone(),
+        Place::Unix(_) => "localhost".into(),
+    };
+    let name = ServerName::try_from(host).map_err(|_| Error::Url(target.authority.clone()))?;
+    let connector = TlsConnector::from(Arc::new(tls));
+    let stream = connector
+        .connect(name, stream)
+        .await
+        .map_err(Error::Handshake)?;
+    ping(target, stream).await
+}
+
+async fn ping<S>(target: &Target, stream: S) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(Error::Http)?;
+    let request = Request::get("/_ping")
+        .header(http::header::HOST, &target.authority)
+        .header(http::header::USER_AGENT, "dockgate-health")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| Error::Url(target.authority.clone()))?;
+    // The connection is driven here, beside the request, and ends with it.
+    tokio::pin!(connection);
+    let response = tokio::select! {
+        response = sender.send_request(request) => response.map_err(Error::Http)?,
+        ended = &mut connection => {
+            ended.map_err(Error::Http)?;
+            let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(Error::Connect(cut));
+        }
+    };
+    match response.status() {
+        StatusCode::OK => Ok(()),
+        status => Err(Error::Status(status)),
+    }
+}
+
+/// The listener as this machine reaches it.
+fn target_of_listener(listener: &Listener) -> Target {
+    let (place, authority) = match &listener.address {
+        ListenAddress::Unix(path) => (Place::Unix(path.clone()), "localhost".to_owned()),
+        ListenAddress::Tcp(socket) => {
+            let ip = match socket.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                ip => ip,
+            };
+            let socket = SocketAddr::new(ip, socket.port());
+            (
+                Place::Tcp(ip.to_string(), socket.port()),
+                socket.to_string(),
+            )
+        }
+    };
+    Target {
+        place,
+        authority,
+        tls: if listener.tls.is_some() {
+            Tls::Unverified
+        } else {
+            Tls::Off
+        },
+        proxy_protocol: listener.proxy_protocol,
+    }
+}
+
+fn target_of_url(url: &str) -> Result<Target, Error> {
+    let wrong = || Error::Url(url.to_owned());
+    if let Some(path) = url.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(wrong());
+        }
+        return Ok(Target {
+            place: Place::Unix(path.into()),
+            authority: "localhost".into(),
+            tls: Tls::Off,
+            proxy_protocol: false,
+        });
+    }
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let authority = uri.authority().ok_or_else(wrong)?;
+    // A path is not refused: people write the address that they would open, and `/_ping` is asked for in any case.
+    if authority.as_str().contains('@') {
+        return Err(wrong());
+    }
+    let host = authority.host().trim_matches(['[', ']']).to_owned();
+    let loopback = host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback());
+    let (tls, port) = match uri.scheme_str() {
+        Some("http") => (Tls::Off, 80),
+        Some("https") if loopback => (Tls::Unverified, 443),
+        Some("https") => (Tls::Verified, 443),
+        _ => return Err(wrong()),
+    };
+    Ok(Target {
+        place: Place::Tcp(host, authority.port_u16().unwrap_or(port)),
+        authority: authority.as_str().to_owned(),
+        tls,
+        proxy_protocol: false,
+    })
+}
+
+fn shown(target: &Target) -> String {
+    match &target.place {
+        Place::Unix(path) => format!("unix:{}", path.display()),
+        Place::Tcp(..) if target.tls == Tls::Off => format!("http://{}/_ping", target.authority),
+        Place::Tcp(..) => format!("https://{}/_ping", target.authority),
+    }
+}
+
+fn verified() -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        return Err(Error::Roots);
+    }
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Tls)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn unverified() -> Result<ClientConfig, Error> {
+    let provider = provider();
+    let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Tls)?;
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    Ok(builder.with_no_client_auth())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Takes any certificate whose key the peer has. For the gate of this machine alone.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_verified_unless_they_lead_to_this_machine() {
+        for (url, tls, port) in [
+            ("http://localhost:5000", Tls::Off, 5000),
+            ("https://localhost", Tls::Unverified, 443),
+            ("https://127.0.0.1:5443/", Tls::Unverified, 5443),
+            ("https://[::1]:5443", Tls::Unverified, 5443),
+            ("https://registry.example", Tls::Verified, 443),
+            ("https://localhost.example", Tls::Verified, 443),
+            ("https://10.0.0.1", Tls::Verified, 443),
+        ] {
+            let target = target_of_url(url).unwrap();
+            assert_eq!(target.tls, tls, "{url}");
+            assert!(
+                matches!(target.place, Place::Tcp(_, found) if found == port),
+                "{url}"
+            );
+        }
+        for wrong in [
+            "",
+            "localhost",
+            "ftp://localhost",
+            "unix:",
+            "https://a:b@host",
+            "/x",
+        ] {
+            assert!(target_of_url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_asked_on_loopback() {
+        for (address, place) in [
+            ("0.0.0.0:443", "127.0.0.1:443"),
+            ("[::]:443", "[::1]:443"),
+            ("10.0.0.5:443", "10.0.0.5:443"),
+        ] {
+            let listener = Listener {
+                address: ListenAddress::Tcp(address.parse().unwrap()),
+                tls: None,
+                proxy_protocol: false,
+                http2: true,
+            };
+            assert_eq!(target_of_listener(&listener).authority, place);
+        }
+    }
+}
