@@ -1,1 +1,5 @@
 //! Being built.
+
+mod framing;
+mod guard;
+mod transport;

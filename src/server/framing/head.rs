@@ -1,0 +1,460 @@
+//! One request head, byte by byte (RFC 9112 sections 2 to 6).
+//!
+//! The machine looks at each byte once and decides on nothing but the bytes before it, so that a head gets the same
+//! verdict in whatever pieces it arrives.
+
+use std::net::Ipv6Addr;
+use std::ops::Range;
+
+use http::Uri;
+
+use super::fault::Fault;
+use super::{HeadLimits, MAX_LINES, MAX_METHOD, MAX_TARGET};
+
+/// A request head that is being read.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Bytes looked at so far, from the start of the head.
+    at: usize,
+    step: Step,
+    /// Where the current method, target, version, name or value began.
+    mark: usize,
+    lines: usize,
+    asterisk: bool,
+    http_11: bool,
+    field: Field,
+    /// Start of the current header line.
+    line: usize,
+    host: bool,
+    length: Option<u64>,
+    chunked: bool,
+    /// `Upgrade` lines, which are cut out before hyper sees them.
+    cut: Vec<Range<usize>>,
+}
+
+/// How the body that follows a head is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// What a look at more bytes has shown.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// The head goes on.
+    More,
+    /// The head is valid and ends before this offset.
+    Complete {
+        end: usize,
+        framing: Framing,
+        cut: Vec<Range<usize>>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Start,
+    BlankLf,
+    Method,
+    Target,
+    Version,
+    LineLf,
+    LineStart,
+    Name,
+    Value,
+    ValueLf,
+    EndLf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Upgrade,
+    Other,
+}
+
+impl Head {
+    pub(super) fn new() -> Self {
+        Self {
+            at: 0,
+            step: Step::Start,
+            mark: 0,
+            lines: 0,
+            asterisk: false,
+            http_11: false,
+            field: Field::Other,
+            line: 0,
+            host: false,
+            length: None,
+            chunked: false,
+            cut: Vec::new(),
+        }
+    }
+
+    /// Whether the request line has begun (a blank line before it does not count).
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.step, Step::Start | Step::BlankLf)
+    }
+
+    /// Looks at the bytes of `head` that came since the last look. `head` begins where this head begins.
+    pub(super) fn scan(&mut self, head: &[u8], limits: &HeadLimits) -> Result<Progress, Fault> {
+        while let Some(&byte) = head.get(self.at) {
+            if self.at >= limits.header_size {
+                return Err(Fault::HeadTooLarge);
+            }
+            if self.step == Step::Value && is_value_byte(byte) {
+                self.at += 1;
+                continue;
+            }
+            self.step = self.next(head, byte)?;
+            self.at += 1;
+            if self.step == Step::EndLf && byte == b'\n' {
+                return self.complete();
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn next(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
+        match self.step {
+            Step::Start => self.start(byte),
+            Step::BlankLf => self.blank_line(byte),
+            Step::Method => self.method(head, byte),
+            Step::Target => self.target(head, byte),
+            Step::Version => self.version(head, byte),
+            Step::LineLf | Step::ValueLf => {
+                line_feed(byte)?;
+                Ok(Step::LineStart)
+            }
+            Step::LineStart => self.line_start(byte),
+            Step::Name => self.name(head, byte),
+            Step::Value => self.value_end(head, byte),
+            Step::EndLf => {
+                line_feed(byte)?;
+                Ok(Step::EndLf)
+            }
+        }
+    }
+
+    fn start(&mut self, byte: u8) -> Result<Step, Fault> {
+        match byte {
+            b'\r' if self.at == 0 => Ok(Step::BlankLf),
+            _ if is_token_byte(byte) => {
+                self.mark = self.at;
+                Ok(Step::Method)
+            }
+            _ => Err(Fault::RequestLine("the request line has no method")),
+        }
+    }
+
+    /// RFC 9112 section 2.2 asks for tolerance of one empty line before the request line.
+    fn blank_line(&mut self, byte: u8) -> Result<Step, Fault> {
+        if byte == b'\n' {
+            Ok(Step::Start)
+        } else {
+            Err(Fault::RequestLine("a CR without LF"))
+        }
+    }
+
+    fn method(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
+        if byte == b' ' {
+            let method = self.marked(head);
+            if method == b"CONNECT" {
+                return Err(Fault::Connect);
+            }
+            // `PRI *` opens HTTP/2 and is to be refused for its version (RFC 9113 section 3.4).
+            self.asterisk = matches!(method, b"OPTIONS" | b"PRI");
+            self.mark = self.at + 1;
+            return Ok(Step::Target);
+        }
+        if !is_token_byte(byte) {
+            return Err(Fault::RequestLine("the method is not a token"));
+        }
+        if self.at - self.mark >= MAX_METHOD {
+            return Err(Fault::Method);
+        }
+        Ok(Step::Method)
+    }
+
+    fn target(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
+        match byte {
+            b' ' => {
+                check_target(self.marked(head), self.asterisk)?;
+                self.mark = self.at + 1;
+                Ok(Step::Version)
+            }
+            b'\r' | b'\n' => Err(Fault::RequestLine("the request line has no version")),
+            b'#' => Err(Fault::Target("a fragment in the request target")),
+            b'!'..=b'~' if self.at - self.mark >= MAX_TARGET => Err(Fault::TargetTooLong),
+            b'!'..=b'~' => Ok(Step::Target),
+            _ => Err(Fault::Target("a byte that no request target may hold")),
+        }
+    }
+
+    fn version(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
+        const PATTERN: &[u8] = b"HTTP/d.d\r";
+        let matches = match PATTERN.get(self.at - self.mark) {
+            Some(b'd') => byte.is_ascii_digit(),
+            Some(&expected) => byte == expected,
+            None => false,
+        };
+        if !matches {
+            return Err(Fault::RequestLine(
+                "the request line does not end with HTTP/1.1",
+            ));
+        }
+        if byte != b'\r' {
+            return Ok(Step::Version);
+        }
+        self.http_11 = match self.marked(head) {
+            b"HTTP/1.1" => true,
+            b"HTTP/1.0" => false,
+            _ => return Err(Fault::Version),
+        };
+        Ok(Step::LineLf)
+    }
+
+    fn line_start(&mut self, byte: u8) -> Result<Step, Fault> {
+        match byte {
+            b'\r' => return Ok(Step::EndLf),
+            b'\n' => return Err(Fault::Header("a LF without CR")),
+            b' ' | b'\t' => return Err(Fault::Header("a folded header line")),
+            b':' => return Err(Fault::Header("a header line without a name")),
+            _ if !is_token_byte(byte) => {
+                return Err(Fault::Header("a byte that no header name may hold"));
+            }
+            _ => {}
+        }
+        self.lines += 1;
+        if self.lines > MAX_LINES {
+            return Err(Fault::HeadTooLarge);
+        }
+        self.line = self.at;
+        Ok(Step::Name)
+    }
+
+    fn name(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
+        if byte == b':' {
+            self.field = Field::named(head.get(self.line..self.at).unwrap_or_default());
+            self.mark = self.at + 1;
+            return Ok(Step::Value);
+        }
+        match byte {
+            _ if is_token_byte(byte) => Ok(Step::Name),
+            b' ' | b'\t' => Err(Fault::Header("white space in or after a header name")),
+            b'\r' | b'\n' => Err(Fault::Header("a header line without a colon")),
+            _ => Err(Fault::Header("a byte that no header name may hold")),
+        }
+    }
+
+    fn value_end(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
+        match byte {
+            b'\r' => {
+                self.accept_field(head)?;
+                Ok(Step::ValueLf)
+            }
+            b'\n' => Err(Fault::Header("a LF without CR")),
+            _ => Err(Fault::Header("a control character in a header value")),
+        }
+    }
+
+    fn accept_field(&mut self, head: &[u8]) -> Result<(), Fault> {
+        let value = self.marked(head);
+        match self.field {
+            Field::Host => {
+                if self.host {
+                    return Err(Fault::Host("several Host lines"));
+                }
+                check_host(value.trim_ascii())?;
+                self.host = true;
+            }
+            Field::ContentLength => {
+                if self.length.is_some() {
+                    return Err(Fault::ContentLength("several Content-Length lines"));
+                }
+                self.length = Some(content_length(value.trim_ascii())?);
+            }
+            Field::TransferEncoding => {
+                check_transfer_encoding(value, self.chunked, self.http_11)?;
+                self.chunked = true;
+            }
+            // The value's CR stands at `at`, the LF of the line behind it.
+            Field::Upgrade => self.cut.push(self.line..self.at + 2),
+            Field::Other => {}
+        }
+        if self.chunked && self.length.is_some() {
+            return Err(Fault::FramingConflict);
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self) -> Result<Progress, Fault> {
+        if self.http_11 && !self.host {
+            return Err(Fault::Host("no Host line"));
+        }
+        Ok(Progress::Complete {
+            end: self.at,
+            framing: if self.chunked {
+                Framing::Chunked
+            } else {
+                Framing::Length(self.length.unwrap_or(0))
+            },
+            cut: std::mem::take(&mut self.cut),
+        })
+    }
+
+    fn marked<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        head.get(self.mark..self.at).unwrap_or_default()
+    }
+}
+
+impl Field {
+    fn named(name: &[u8]) -> Self {
+        // Length first: most names are none of the four.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => Self::Host,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => Self::Upgrade,
+            14 if name.eq_ignore_ascii_case(b"content-length") => Self::ContentLength,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Self::TransferEncoding,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// RFC 9110 section 5.5; bytes above ASCII are opaque and allowed.
+pub(super) fn is_value_byte(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+fn line_feed(byte: u8) -> Result<(), Fault> {
+    if byte == b'\n' {
+        Ok(())
+    } else {
+        Err(Fault::Header("a CR without LF"))
+    }
+}
+
+fn check_target(target: &[u8], asterisk: bool) -> Result<(), Fault> {
+    if let Some(authority) = authority(target) {
+        check_host(authority)?;
+    } else if target.first() != Some(&b'/') && !(asterisk && target == b"*") {
+        return Err(Fault::Target("the request target has no known form"));
+    }
+    // hyper parses the target with the same type, and would answer a failure itself.
+    match Uri::try_from(target) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::Target("the request target is not a URI")),
+    }
+}
+
+/// The authority of a target in absolute form.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    let colon = target.iter().position(|&byte| byte == b':')?;
+    let (scheme, rest) = target.split_at(colon);
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        return None;
+    }
+    let rest = rest.strip_prefix(b"://")?;
+    let end = rest.iter().position(|&byte| matches!(byte, b'/' | b'?'));
+    rest.get(..end.unwrap_or(rest.len()))
+}
+
+/// `uri-host [":" port]` (RFC 9110 section 7.2), where a name holds only what host names hold: the sub-delimiters and
+/// percent signs that the URI grammar allows have no honest use and two readings.
+fn check_host(value: &[u8]) -> Result<(), Fault> {
+    const INVALID: Fault = Fault::Host("the Host names no host");
+    let (host, port) = if value.first() == Some(&b'[') {
+        let end = value.iter().position(|&byte| byte == b']').ok_or(INVALID)?;
+        value.split_at(end + 1)
+    } else {
+        let end = value.iter().position(|&byte| byte == b':');
+        value.split_at(end.unwrap_or(value.len()))
+    };
+    let host_is_valid = match host {
+        [b'[', address @ .., b']'] => {
+            std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        }
+        // 253 is the longest name that DNS can carry.
+        name => {
+            (1..=253).contains(&name.len())
+                && name
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
+        }
+    };
+    let port_is_valid = match port {
+        [] => true,
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
+        _ => false,
+    };
+    if host_is_valid && port_is_valid {
+        Ok(())
+    } else {
+        Err(INVALID)
+    }
+}
+
+fn content_length(value: &[u8]) -> Result<u64, Fault> {
+    const INVALID: Fault = Fault::ContentLength("Content-Length is not one decimal number");
+    if value.is_empty() {
+        return Err(INVALID);
+    }
+    let mut length = 0_i64;
+    for byte in value {
+        if !byte.is_ascii_digit() {
+            return Err(INVALID);
+        }
+        length = length
+            .checked_mul(10)
+            .and_then(|length| length.checked_add(i64::from(byte - b'0')))
+            .ok_or(INVALID)?;
+    }
+    length.try_into().map_err(|_| INVALID)
+}
+
+/// One line, one coding, one optional space before it. Coding names are case-insensitive (RFC 9112 section 7), other
+/// white space is legal too, but only ever seen in attempts to hide the line from somebody.
+fn check_transfer_encoding(value: &[u8], repeated: bool, http_11: bool) -> Result<(), Fault> {
+    if !http_11 {
+        return Err(Fault::TransferEncoding("Transfer-Encoding in HTTP/1.0"));
+    }
+    if repeated {
+        return Err(Fault::TransferEncoding("several Transfer-Encoding lines"));
+    }
+    let coding = value.strip_prefix(b" ").unwrap_or(value);
+    if coding.eq_ignore_ascii_case(b"chunked") {
+        Ok(())
+    } else {
+        Err(Fault::TransferEncoding(
+            "a Transfer-Encoding other than chunked",
+        ))
+    }
+}
