@@ -111,6 +111,11 @@ impl Answer {
         }
     }
 
+    /// For bytes that never became a request.
+    pub(crate) fn unread(status: StatusCode, reason: &'static str, message: &str) -> Self {
+        Self::new(status, Code::Unsupported, reason, message)
+    }
+
     fn challenging(self) -> Self {
         Self {
             challenge: true,

@@ -46,3 +46,5 @@ mod server;
 
 // The command line.
 pub mod cli;
+
+pub use server::{BindError, Bound, Command, Ended, Server, Source, commands};

@@ -1,29 +1,102 @@
-//! `dockgate serve`: load, then run until told to stop.
+//! `dockgate serve`: load, bind, then run until told to stop.
 
 use std::path::Path;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::server::{Ended, Server, Source, commands};
+use crate::telemetry::Telemetry;
 
 use super::load::{self, Found};
-use super::{FAILED, WRONG, say};
+use super::{DONE, FAILED, WRONG, say};
 
-pub(super) fn run(config: Option<&Path>) -> u8 {
-    match load::load(config) {
-        Ok(found) => start(&found),
-        Err(faults) => {
-            for fault in &faults {
-                say(fault);
-            }
-            WRONG
-        }
+/// The last log lines have this long to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+pub(super) fn run(named: Option<&Path>) -> u8 {
+    match load::load(named) {
+        Ok(found) => start(found),
+        Err(faults) => wrong(&faults),
     }
 }
 
-fn start(found: &Found) -> u8 {
+fn start(found: Found) -> u8 {
+    let telemetry = match Telemetry::start(&found.loaded.config.log) {
+        Ok(telemetry) => telemetry,
+        Err(fault) => return failed(&fault),
+    };
+    let code = serve(found);
+    telemetry.flush(LAST_WORDS);
+    code
+}
+
+fn serve(found: Found) -> u8 {
     for note in &found.loaded.notes {
-        say(&format!("note: {note}"));
+        info!("{note}");
     }
     for warning in &found.loaded.warnings {
-        say(&format!("warning: {warning}"));
+        warn!("{warning}");
     }
-    say("the server room is not built into this binary");
+    let server = match Server::load(found.loaded.config) {
+        Ok(server) => server,
+        Err(faults) => return wrong(&faults),
+    };
+    for warning in server.warnings() {
+        warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(fault) => return failed(&fault),
+    };
+    let ended = runtime.block_on(async {
+        let commands = commands().map_err(|fault| failed(&fault))?;
+        let bound = server.bind().map_err(|fault| failed(&fault))?;
+        info!(version = env!("CARGO_PKG_VERSION"), "started");
+        let source = source(found.file.as_deref());
+        Ok(bound.reloading(found.file, source).run(commands).await)
+    });
+    // What still runs are look-ups and hash work that nobody waits for any more.
+    runtime.shutdown_background();
+    match ended {
+        Ok(Ended::Drained) => {
+            info!("stopped");
+            DONE
+        }
+        Ok(Ended::Cut) => {
+            warn!("stopped before everything was finished");
+            DONE
+        }
+        Err(code) => code,
+    }
+}
+
+/// Reads the same file and environment once more.
+fn source(file: Option<&Path>) -> Source {
+    let file = file.map(Path::to_path_buf);
+    let environment = load::environment().unwrap_or_default();
+    Box::new(move || Config::load(file.as_deref(), &environment))
+}
+
+fn wrong(faults: &[String]) -> u8 {
+    for fault in faults {
+        say(fault);
+    }
+    WRONG
+}
+
+fn failed(fault: &dyn std::error::Error) -> u8 {
+    let mut text = fault.to_string();
+    let mut next = fault.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    say(&text);
     FAILED
 }

@@ -10,7 +10,7 @@ impl Config {
     ///
     /// Sockets stay open as they were bound, with the protocols that they were bound for (`listener.address`,
     /// `listener.tls` present or not, `listener.proxy_protocol`, `listener.http2`); bounds that were handed out stay
-    /// (`limits.connections`, `limits.password_checks`); so do `state_dir` and `[log]`. Everything else is built anew.
+    /// (`limits.connections`); so do `state_dir` and `[log]`. Everything else is built anew.
     #[must_use]
     pub fn frozen_differences(&self, new: &Self) -> Vec<String> {
         let mut notes = Vec::new();
@@ -26,11 +26,6 @@ impl Config {
             "limits.connections",
             &limits.connections,
             &changed.connections,
-        );
-        note(
-            "limits.password_checks",
-            &limits.password_checks,
-            &changed.password_checks,
         );
         note("log.level", &self.log.level, &new.log.level);
         note("log.format", &self.log.format, &new.log.format);

@@ -40,7 +40,11 @@ impl UserAgents {
         };
         Ok(Self {
             reject_old_docker: clients.reject_old_docker,
-            patterns: clients.reject_user_agents.iter().map(compile).collect::<Result<_, _>>()?,
+            patterns: clients
+                .reject_user_agents
+                .iter()
+                .map(compile)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -52,7 +56,10 @@ impl UserAgents {
         let bytes = agent.as_bytes();
         let agent = String::from_utf8_lossy(bytes.get(..JUDGED).unwrap_or(bytes));
         (self.reject_old_docker && is_old_docker(&agent))
-            || self.patterns.iter().any(|p| p.is_match(&agent).unwrap_or(false))
+            || self
+                .patterns
+                .iter()
+                .any(|p| p.is_match(&*agent).unwrap_or(false))
     }
 }
 
@@ -85,7 +92,10 @@ mod tests {
     use super::*;
 
     fn rejected(rules: &UserAgents, agent: &'static str) -> bool {
-        rules.reject(&HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(agent))]))
+        rules.reject(&HeaderMap::from_iter([(
+            USER_AGENT,
+            HeaderValue::from_static(agent),
+        )]))
     }
 
     fn rules(reject_old_docker: bool, patterns: &[&str]) -> Result<UserAgents, PatternError> {
@@ -137,6 +147,9 @@ mod tests {
     #[test]
     fn a_pattern_cannot_be_made_to_hang() {
         let rules = rules(false, &["^(a+)+(?!x)$"]).unwrap();
-        assert!(!rejected(&rules, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"));
+        assert!(!rejected(
+            &rules,
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"
+        ));
     }
 }

@@ -47,7 +47,11 @@ impl Limits {
             return Ok(None);
         }
         let manifest = matches!(route.target, Target::Manifest(..)) && route.verb == Verb::Put;
-        let limit = if manifest { Some(self.manifest) } else { self.body };
+        let limit = if manifest {
+            Some(self.manifest)
+        } else {
+            self.body
+        };
         if let Some(limit) = limit {
             if body.size_hint().lower() > limit {
                 return Err(Error::TooLarge { limit, manifest });

@@ -13,10 +13,16 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    WWW_AUTHENTICATE,
+};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::acl::Acl;
@@ -59,7 +65,7 @@ pub(crate) struct Gateway {
     trusted: TrustedNetworks,
     strict_transport_security: Option<HeaderValue>,
     challenge: HeaderValue,
-    access_log: AccessLog,
+    access_log: Option<AccessLog>,
 }
 
 /// Why a gateway cannot be built.
@@ -81,7 +87,10 @@ impl Gateway {
     ///
     /// # Errors
     /// All that is wrong with them, and not the first fault alone.
-    pub(crate) fn build(config: &Config, access_log: AccessLog) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
+    pub(crate) fn build(
+        config: &Config,
+        access_log: Option<AccessLog>,
+    ) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
         let authenticator = Authenticator::load(&config.auth, &config.limits);
         let upstream = Upstream::load(&config.upstream);
         let agents = UserAgents::new(&config.clients);
@@ -122,7 +131,11 @@ impl Gateway {
     }
 
     /// Answers one request, whatever happens.
-    pub(crate) async fn serve(self: Arc<Self>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let mut exchange = Exchange::begin(peer, &parts, &self.trusted);
         let walked = AssertUnwindSafe(self.walk(peer, parts, body, &mut exchange))
@@ -145,8 +158,10 @@ impl Gateway {
         let body = Upload::new(body, &parts.headers, exchange.received());
         strict::judge(&parts, &body)?;
         let route = Route::parse(&parts.method, &parts.uri)?;
-        exchange.take(&route);
-        let body = self.limits.admit(&route, &parts.headers, &self.agents, body)?;
+        exchange.route(&route);
+        let body = self
+            .limits
+            .admit(&route, &parts.headers, &self.agents, body)?;
         let identity = self.authenticate(peer, &route, &parts.headers).await?;
         exchange.identity(&identity);
         let permit = self.acl.authorize(&identity, peer, &route.access())?;
@@ -166,7 +181,12 @@ impl Gateway {
     }
 
     /// Who asks; where everybody may, nobody is asked, and a wrong password does no harm.
-    async fn authenticate(&self, peer: &Peer, route: &Route, headers: &HeaderMap) -> Result<Identity, Error> {
+    async fn authenticate(
+        &self,
+        peer: &Peer,
+        route: &Route,
+        headers: &HeaderMap,
+    ) -> Result<Identity, Error> {
         if route.access().action == Action::Public {
             return Ok(Identity::anonymous());
         }
@@ -190,7 +210,10 @@ impl Gateway {
 
     fn document(&self, answer: &Answer, request_id: &HeaderValue) -> Response<Body> {
         let detail = serde_json::json!({ "request": request_id.to_str().unwrap_or_default() });
-        let mut response = json(answer.status, error_document(answer.code, &answer.message, &detail));
+        let mut response = json(
+            answer.status,
+            error_document(answer.code, &answer.message, &detail),
+        );
         let headers = response.headers_mut();
         if answer.challenge {
             headers.insert(WWW_AUTHENTICATE, self.challenge.clone());
@@ -202,6 +225,39 @@ impl Gateway {
             headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         response
+    }
+
+    /// The bytes of an answer to what never became a request: an HTTP/1 head that the guard refused.
+    pub(crate) fn refuse_bytes(
+        &self,
+        peer: &Peer,
+        status: StatusCode,
+        reason: &'static str,
+        message: &str,
+    ) -> Bytes {
+        let exchange = Exchange::unread(peer, status, reason);
+        let answer = Answer::unread(status, reason, message);
+        let mut response = self.document(&answer, exchange.request_id());
+        self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
+        let length = response.body().size_hint().lower();
+        let mut text =
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n")
+                .into_bytes();
+        let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+        text.extend_from_slice(format!("date: {now}\r\n").as_bytes());
+        for (name, value) in response.headers() {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        let response = exchange.finish(response, self.access_log.clone());
+        // The body is all there: one frame, without waiting.
+        if let Some(Some(Ok(frame))) = response.into_body().frame().now_or_never() {
+            text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        }
+        Bytes::from(text)
     }
 
     /// Headers that every answer carries, whoever made it.
@@ -226,7 +282,12 @@ const NO_SNIFFING: (HeaderName, HeaderValue) = (
 fn basic_challenge(realm: &str) -> HeaderValue {
     let realm: String = realm
         .chars()
-        .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+        .flat_map(|c| {
+            matches!(c, '"' | '\\')
+                .then_some('\\')
+                .into_iter()
+                .chain([c])
+        })
         .collect();
     HeaderValue::from_str(&format!("Basic realm=\"{realm}\", charset=\"UTF-8\""))
         .unwrap_or(HeaderValue::from_static("Basic realm=\"Registry\""))

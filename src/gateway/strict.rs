@@ -26,11 +26,17 @@ pub(super) fn judge(parts: &Parts, body: &impl Body) -> Result<(), HeadFault> {
         return Err(HeadFault::Target);
     }
     framing(&parts.headers)?;
-    if h2 && parts.headers.keys().any(|name| is_connection_specific(name, &parts.headers)) {
+    if h2
+        && parts
+            .headers
+            .keys()
+            .any(|name| is_connection_specific(name, &parts.headers))
+    {
         return Err(HeadFault::Header);
     }
     let expects = parts.headers.get_all(EXPECT).iter();
-    let unknown = |value: &http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let unknown =
+        |value: &http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if parts.version >= Version::HTTP_11 && expects.into_iter().any(unknown) {
         return Err(HeadFault::Expectation);
     }
@@ -126,7 +132,10 @@ mod tests {
         let h2 = |lines: &[_]| judged(Version::HTTP_2, "https://a/v2/", lines);
         assert_eq!(h2(&[]), Ok(()));
         assert_eq!(h2(&[("host", "b")]), Err(HeadFault::Host));
-        assert_eq!(judged(Version::HTTP_2, "https://u@a/v2/", &[]), Err(HeadFault::Host));
+        assert_eq!(
+            judged(Version::HTTP_2, "https://u@a/v2/", &[]),
+            Err(HeadFault::Host)
+        );
     }
 
     #[test]
@@ -134,11 +143,22 @@ mod tests {
         let h1 = |name, value| judged(Version::HTTP_11, "/v2/", &[("host", "a"), (name, value)]);
         assert_eq!(h1("expect", "100-Continue"), Ok(()));
         assert_eq!(h1("expect", "200-ok"), Err(HeadFault::Expectation));
-        let both = [("host", "a"), ("content-length", "1"), ("transfer-encoding", "chunked")];
-        assert_eq!(judged(Version::HTTP_11, "/v2/", &both), Err(HeadFault::Framing));
+        let both = [
+            ("host", "a"),
+            ("content-length", "1"),
+            ("transfer-encoding", "chunked"),
+        ];
+        assert_eq!(
+            judged(Version::HTTP_11, "/v2/", &both),
+            Err(HeadFault::Framing)
+        );
         let h2 = |name, value| judged(Version::HTTP_2, "https://a/v2/", &[(name, value)]);
         assert_eq!(h2("te", "trailers"), Ok(()));
-        for (name, value) in [("te", "gzip"), ("connection", "close"), ("transfer-encoding", "chunked")] {
+        for (name, value) in [
+            ("te", "gzip"),
+            ("connection", "close"),
+            ("transfer-encoding", "chunked"),
+        ] {
             assert_eq!(h2(name, value), Err(HeadFault::Header), "{name}");
         }
     }

@@ -58,7 +58,10 @@ impl Upload {
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.get_or_insert_with(|| Box::pin(sleep(STALL))).as_mut().poll(cx)
+        self.timer
+            .get_or_insert_with(|| Box::pin(sleep(STALL)))
+            .as_mut()
+            .poll(cx)
     }
 
     fn count(&self, data: &Bytes) -> Result<(), ClientFault> {
@@ -75,7 +78,10 @@ impl HttpBody for Upload {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.untouched_expectation = false;
         loop {
             let Some(inner) = &mut self.inner else {
@@ -92,7 +98,9 @@ impl HttpBody for Upload {
             match frame {
                 Some(Ok(frame)) => {
                     // Trailers are dropped: nothing a client says after its body may become a header.
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     return match self.count(&data) {
                         Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
                         Err(fault) => Poll::Ready(Some(Err(fault.into()))),
@@ -115,13 +123,17 @@ impl HttpBody for Upload {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else { return };
+        let Some(inner) = self.inner.take() else {
+            return;
+        };
         if inner.is_end_stream() || self.untouched_expectation {
             return;
         }
@@ -146,7 +158,9 @@ fn fault_of(error: &hyper::Error) -> ClientFault {
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<io::Error>() {
             match io.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => return ClientFault::Malformed,
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                    return ClientFault::Malformed;
+                }
                 io::ErrorKind::TimedOut => return ClientFault::Stalled,
                 _ => {}
             }

@@ -1,5 +1,284 @@
-//! Being built.
+//! Sockets and processes: bind, accept, serve, reload, drain. Everything about one request is the gateway's.
 
+mod accept;
+mod connection;
 mod framing;
 mod guard;
+mod held;
+mod proxy_protocol;
+mod pulse;
+mod reload;
+mod settings;
+mod signal;
 mod transport;
+mod watch;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, mpsc, watch as phases};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::config::ListenAddress;
+use crate::gateway::Gateway;
+use crate::telemetry::AccessLog;
+use crate::tls::ServerTls;
+
+pub use accept::BindError;
+pub use reload::Source;
+pub use signal::{Command, commands};
+
+use accept::Listening;
+use connection::{Door, chain};
+use reload::{Reloader, door};
+use settings::{Live, Phase, Settings};
+use watch::Watch;
+
+/// Without one byte in either direction for this long, a body's connection is given up (nginx: `client_body_timeout`
+/// and `send_timeout`). There is no limit to the whole.
+const STALL: Duration = Duration::from_secs(60);
+
+/// The last lines of the access log have this long to leave.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The gate, with everything loaded and nothing bound yet.
+pub struct Server {
+    config: Config,
+    doors: Vec<Door>,
+    gateway: Gateway,
+    access_log: Option<AccessLog>,
+    warnings: Vec<String>,
+}
+
+/// The gate with its sockets open: from now on connections wait to be accepted.
+pub struct Bound {
+    listening: Vec<Listening>,
+    addresses: Vec<ListenAddress>,
+    reloader: Reloader,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All that ran was finished.
+    Drained,
+    /// `timeouts.drain` was over, or a second stop came: some connections were cut.
+    Cut,
+}
+
+impl Server {
+    /// Reads every file that the configuration names, and makes certificates where none are named.
+    ///
+    /// # Errors
+    /// One line for each fault of each file.
+    pub fn load(config: Config) -> Result<Self, Vec<String>> {
+        let access_log = config.log.access.map(AccessLog::start).transpose();
+        let access_log =
+            access_log.map_err(|e| vec![format!("log.access: no thread to write it: {e}")])?;
+        let mut warnings = Vec::new();
+        let mut faults = Vec::new();
+        let mut doors = Vec::new();
+        for listener in &config.listeners {
+            let tls = listener
+                .tls
+                .as_ref()
+                .map(|tls| ServerTls::load(tls, listener.http2, &config.state_dir));
+            match tls.transpose() {
+                Ok(loaded) => {
+                    let (tls, told) = loaded.unzip();
+                    warnings.extend(told.unwrap_or_default().iter().map(ToString::to_string));
+                    doors.push(door(listener, tls));
+                }
+                Err(errors) => faults.extend(errors.iter().map(|e| chain(e))),
+            }
+        }
+        match Gateway::build(&config, access_log.clone()) {
+            Ok((gateway, told)) if faults.is_empty() => {
+                warnings.extend(told.iter().map(ToString::to_string));
+                Ok(Self {
+                    config,
+                    doors,
+                    gateway,
+                    access_log,
+                    warnings,
+                })
+            }
+            Ok(_) => Err(faults),
+            Err(errors) => {
+                faults.extend(errors.iter().map(|e| chain(e)));
+                Err(faults)
+            }
+        }
+    }
+
+    /// What works and was probably not meant.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Opens the listeners; inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Names the address that cannot be had, and what to do.
+    pub fn bind(self) -> Result<Bound, BindError> {
+        let listeners = &self.config.listeners;
+        let listening: Vec<_> = listeners
+            .iter()
+            .map(|l| Listening::bind(&l.address))
+            .collect::<Result<_, _>>()?;
+        let addresses = listening
+            .iter()
+            .zip(listeners)
+            .map(|(bound, listener)| bound.address().unwrap_or_else(|_| listener.address.clone()))
+            .collect();
+        let live = Live::new(self.gateway, Settings::of(&self.config));
+        let doors = self
+            .doors
+            .into_iter()
+            .map(|door| Arc::new(ArcSwap::from_pointee(door)));
+        Ok(Bound {
+            listening,
+            addresses,
+            reloader: Reloader {
+                doors: doors.collect(),
+                live,
+                access_log: self.access_log,
+                file: None,
+                source: None,
+                watch: Watch::default(),
+                config: self.config,
+            },
+        })
+    }
+}
+
+impl Bound {
+    /// Where it listens, with the ports that the system chose, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    /// Reads the configuration again from here when it reloads; `file` is watched.
+    #[must_use]
+    pub fn reloading(mut self, file: Option<PathBuf>, source: Source) -> Self {
+        self.reloader.file = file;
+        self.reloader.source = Some(source);
+        self
+    }
+
+    /// Serves until told to stop, then drains.
+    pub async fn run(self, mut commands: mpsc::Receiver<Command>) -> Ended {
+        let Self {
+            listening,
+            mut reloader,
+            ..
+        } = self;
+        let (phase, phases) = phases::channel(Phase::Serving);
+        let places = Arc::new(Semaphore::new(reloader.config.limits.connections));
+        let mut loops = JoinSet::new();
+        for (listening, door) in listening.into_iter().zip(&reloader.doors) {
+            let (live, places) = (reloader.live.clone(), Arc::clone(&places));
+            loops.spawn(accept::run(
+                listening,
+                Arc::clone(door),
+                live,
+                places,
+                phases.clone(),
+            ));
+        }
+        for address in &self.addresses {
+            info!(address = accept::text(address), "listening");
+        }
+        reloader.start();
+        let mut reloader = Some(reloader);
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let force = tokio::select! {
+                _ = looks.tick() => false,
+                command = commands.recv() => match command {
+                    Some(Command::Reload) => true,
+                    Some(Command::Stop) | None => break,
+                },
+            };
+            reloader = blocking(reloader, force).await;
+        }
+        let drain = reloader.as_ref().map_or(LOOK, |r| r.config.timeouts.drain);
+        info!(
+            drain_s = drain.as_secs(),
+            "draining: no new connections, what runs is finished"
+        );
+        phase.send_replace(Phase::Draining);
+        let all = async { while loops.join_next().await.is_some() {} };
+        let ended = tokio::select! {
+            () = all => Ended::Drained,
+            () = sleep(drain) => Ended::Cut,
+            () = second_stop(&mut commands) => Ended::Cut,
+        };
+        if ended == Ended::Cut {
+            warn!("some connections were cut");
+        }
+        loops.shutdown().await;
+        if let Some(log) = reloader.and_then(|reloader| reloader.access_log) {
+            // Blocking is harmless here: nothing else runs any more.
+            log.flush(FLUSH);
+        }
+        ended
+    }
+}
+
+/// Looks at files, and reads them, off the async threads: they may lie on a slow or dead file system.
+async fn blocking(reloader: Option<Reloader>, force: bool) -> Option<Reloader> {
+    let mut reloader = reloader?;
+    let work = tokio::task::spawn_blocking(move || {
+        if force {
+            reloader.reload();
+        } else {
+            reloader.look();
+        }
+        reloader
+    });
+    match work.await {
+        Ok(reloader) => Some(reloader),
+        Err(error) => {
+            tracing::error!(%error, "reloading is broken until a restart; serving goes on; please report this");
+            None
+        }
+    }
+}
+
+async fn second_stop(commands: &mut mpsc::Receiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if command == Command::Stop {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,284 @@
-//! Being built.
+//! What the process says about itself: the log on standard error, the access log on standard output.
+//!
+//! Neither ever makes a request wait, and neither repeats a byte of a client that could forge a line or move a terminal.
+
+mod access;
+pub(crate) mod field;
+mod lines;
+mod redact;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, reload};
+
+pub(crate) use access::{AccessLog, Entry, RequestLine};
+use lines::Lines;
+
+use crate::config::{Level, Log, LogFormat};
+
+/// Why logging could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The system has no thread to give.
+    #[error(
+        "cannot start the thread that writes the log: raise the limit of processes (ulimit -u)"
+    )]
+    Thread(#[source] io::Error),
+    /// Somebody else has installed a subscriber; only an embedding program can.
+    #[error("logging is started already in this process")]
+    Started(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// The log of the process, started.
+pub(crate) struct Telemetry {
+    lines: Lines,
+    level: reload::Handle<Targets, Registry>,
+}
+
+impl Telemetry {
+    /// Starts the log: from here on events of every room are written to standard error.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread for it, or a log is running in this process already.
+    pub(crate) fn start(log: &Log) -> Result<Self, Error> {
+        let (telemetry, subscriber) = Self::build(log, io::stderr()).map_err(Error::Thread)?;
+        subscriber.try_init().map_err(Error::Started)?;
+        Ok(telemetry)
+    }
+
+    fn build(
+        log: &Log,
+        out: impl io::Write + Send + 'static,
+    ) -> io::Result<(Self, impl tracing::Subscriber + Send + Sync)> {
+        let lines = Lines::start("log", out)?;
+        let writer = LineWriter {
+            lines: lines.clone(),
+            format: log.format,
+        };
+        let (level, handle) = reload::Layer::new(targets(log.level));
+        let text = tracing_subscriber::fmt::layer().with_ansi(false);
+        let formatter = match log.format {
+            LogFormat::Text => text.with_writer(writer).boxed(),
+            LogFormat::Json => text.json().flatten_event(true).with_writer(writer).boxed(),
+        };
+        let subscriber = Registry::default().with(level).with(formatter);
+        let telemetry = Self {
+            lines,
+            level: handle,
+        };
+        Ok((telemetry, subscriber))
+    }
+
+    /// Changes the level of a running log; the format stays as it was at start.
+    pub(crate) fn set_level(&self, level: Level) {
+        // It fails only when the subscriber is gone, and then there is nothing to filter.
+        let _ = self.level.reload(targets(level));
+    }
+
+    /// Blocks until everything logged is written, `patience` at the most; whether it is.
+    pub(crate) fn flush(&self, patience: Duration) -> bool {
+        self.lines.flush(patience)
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+/// Our own events at `level`; those of the libraries only from `warn` up, unless everything is asked for.
+fn targets(level: Level) -> Targets {
+    let own = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let libraries = if level == Level::Trace {
+        own
+    } else {
+        own.min(LevelFilter::WARN)
+    };
+    Targets::new()
+        .with_default(libraries)
+        .with_target(env!("CARGO_PKG_NAME"), own)
+}
+
+/// Takes whole events from the formatter: it writes each with one call.
+#[derive(Clone, Debug)]
+struct LineWriter {
+    lines: Lines,
+    format: LogFormat,
+}
+
+impl<'a> MakeWriter<'a> for LineWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl io::Write for LineWriter {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let body = event.strip_suffix(b"\n").unwrap_or(event);
+        let mut line = escape_controls(body).into_owned();
+        line.push(b'\n');
+        if self.lines.push(line) && self.lines.has_lost() {
+            let lost = self.lines.take_lost();
+            self.lines.push(loss_line(self.format, lost));
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The log cannot report its own losses through itself.
+fn loss_line(format: LogFormat, lost: u64) -> Vec<u8> {
+    let text = match format {
+        LogFormat::Text => {
+            format!("WARN {lost} log lines are lost: standard error was stuck or gone\n")
+        }
+        LogFormat::Json => format!(
+            "{{\"level\":\"WARN\",\"message\":\"log lines are lost: standard error was stuck or gone\",\"lines\":{lost}}}\n"
+        ),
+    };
+    text.into_bytes()
+}
+
+/// `line` with every control character as `\u00XX`: C0, DEL and, as UTF-8, C1, which some terminals obey too. The form is
+/// JSON's own, so that an object stays one.
+fn escape_controls(line: &[u8]) -> Cow<'_, [u8]> {
+    let is_clean = |window: &[u8]| !matches!(window, [0xc2, 0x80..=0x9f]);
+    if line.iter().all(|byte| !byte.is_ascii_control()) && line.windows(2).all(is_clean) {
+        return Cow::Borrowed(line);
+    }
+    let mut clean = Vec::with_capacity(line.len() + 16);
+    let mut rest = line;
+    loop {
+        let (control, behind) = match rest {
+            [0xc2, control @ 0x80..=0x9f, behind @ ..] => (*control, behind),
+            [byte, behind @ ..] if byte.is_ascii_control() => (*byte, behind),
+            [byte, behind @ ..] => {
+                clean.push(*byte);
+                rest = behind;
+                continue;
+            }
+            [] => return Cow::Owned(clean),
+        };
+        clean.extend_from_slice(format!("\\u{control:04x}").as_bytes());
+        rest = behind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines::tests::{Memory, stuck};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn log(level: Level, format: LogFormat) -> Log {
+        Log {
+            level,
+            format,
+            access: None,
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_a_client_sends() {
+        let hostile = "a\r\nERROR forged \u{1b}[2J \u{9b}31m \0 end";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let memory = Memory::default();
+            let (telemetry, subscriber) =
+                Telemetry::build(&log(Level::Info, format), memory.clone()).unwrap();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(user = hostile, detail = %hostile, "refused {hostile}");
+            });
+            assert!(telemetry.flush(PATIENCE));
+            let text = memory.text();
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(
+                line.chars().all(|character| !character.is_control()),
+                "{line:?}"
+            );
+            assert!(line.contains("end"), "{line:?}");
+            if format == LogFormat::Json {
+                let object: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(object["user"], hostile);
+            }
+        }
+    }
+
+    #[test]
+    fn the_level_can_be_changed_while_it_runs() {
+        let memory = Memory::default();
+        let (telemetry, subscriber) =
+            Telemetry::build(&log(Level::Warn, LogFormat::Text), memory.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("first");
+            telemetry.set_level(Level::Debug);
+            tracing::debug!("second");
+            tracing::debug!(target: "hyper", "third");
+            tracing::warn!(target: "hyper", "fourth");
+            telemetry.set_level(Level::Error);
+            tracing::warn!("fifth");
+        });
+        assert!(telemetry.flush(PATIENCE));
+        let text = memory.text();
+        let seen = ["first", "second", "third", "fourth", "fifth"].map(|word| text.contains(word));
+        assert_eq!(seen, [false, true, false, true, false], "{text}");
+    }
+
+    #[test]
+    fn a_stuck_stderr_delays_nobody_and_the_loss_is_told() {
+        let (release, out) = stuck();
+        let (telemetry, subscriber) =
+            Telemetry::build(&log(Level::Info, LogFormat::Text), out).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..60_000 {
+                tracing::info!(
+                    text = "a line of some length, so that the queue fills",
+                    "event"
+                );
+            }
+            assert!(telemetry.lines.has_lost());
+            drop(release);
+            assert!(telemetry.flush(PATIENCE));
+            tracing::info!("again");
+        });
+        assert!(!telemetry.lines.has_lost());
+    }
+
+    #[test]
+    fn controls_are_escaped_and_text_is_not() {
+        for (line, expected) in [
+            ("plain é 漢 \"quoted\" \\", "plain é 漢 \"quoted\" \\"),
+            (
+                "\u{1b}[0m\r\n\t\0",
+                "\\u001b[0m\\u000d\\u000a\\u0009\\u0000",
+            ),
+            ("\u{7f}\u{80}\u{9f}\u{a0}", "\\u007f\\u0080\\u009f\u{a0}"),
+        ] {
+            assert_eq!(
+                String::from_utf8_lossy(&escape_controls(line.as_bytes())),
+                expected
+            );
+        }
+    }
+}

@@ -30,9 +30,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         self.inner.get_mut().1.set_buffer_limit(limit);
     }
 
-    /// The transport below.
-    pub(crate) fn get_ref(&self) -> &S {
-        &self.inner.get_ref().0.inner
+    /// The transport below, to be set up or broken off; its bytes are not to be read or written.
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        &mut self.inner.get_mut().0.inner
     }
 }
 

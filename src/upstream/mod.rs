@@ -85,7 +85,8 @@ impl Upstream {
             UpstreamUrl::Https { host, port } => Target::Tls {
                 host: host.clone(),
                 port: *port,
-                tls: client_config(config.ca.as_deref(), config.client_certificate.as_ref())?,
+                tls: client_config(config.ca.as_deref(), config.client_certificate.as_ref())
+                    .map_err(LoadError::Tls)?,
             },
             UpstreamUrl::Unix(path) => Target::Unix(path.clone()),
         };

@@ -1,0 +1,203 @@
+//! The facts of one request, gathered along the walk, and the access line made of them when the answer's body ends.
+
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::header::{REFERER, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use crate::body::Body;
+use crate::body::End;
+use crate::body::Watched;
+use crate::header::Origin;
+use crate::header::origin;
+use crate::identity::Identity;
+use crate::net::TrustedNetworks;
+use crate::peer::Address;
+use crate::peer::Peer;
+use crate::peer::Scheme;
+use crate::route::Action;
+use crate::route::Route;
+use crate::telemetry::AccessLog;
+use crate::telemetry::Entry;
+use crate::telemetry::RequestLine;
+
+use super::strict::named_host;
+
+/// One request, from its head to the end of its answer.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    begun: Instant,
+    origin: Origin,
+    request_id: HeaderValue,
+    received: Arc<AtomicU64>,
+    entry: Entry,
+}
+
+impl Exchange {
+    /// Notes what the head says.
+    pub(super) fn begin(peer: &Peer, parts: &Parts, trusted: &TrustedNetworks) -> Self {
+        let host = named_host(parts);
+        let origin = origin(peer, host.as_ref(), &parts.headers, trusted);
+        let request_id = new_request_id();
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or_else(|| parts.uri.to_string(), ToString::to_string);
+        let entry = Entry {
+            peer: origin
+                .address
+                .map_or(peer.address, |ip| Address::Ip(SocketAddr::new(ip, 0))),
+            user: None,
+            time: Timestamp::UNIX_EPOCH,
+            request: Some(RequestLine {
+                method: parts.method.clone(),
+                target,
+                version: parts.version,
+            }),
+            status: StatusCode::OK,
+            bytes_sent: 0,
+            bytes_received: 0,
+            host: host
+                .as_ref()
+                .and_then(|host| host.to_str().ok())
+                .map(ToOwned::to_owned),
+            referer: parts.headers.get(REFERER).cloned(),
+            user_agent: parts.headers.get(USER_AGENT).cloned(),
+            repository: None,
+            action: None,
+            duration: Duration::ZERO,
+            upstream_status: None,
+            request_id: request_id.to_str().unwrap_or_default().to_owned(),
+            reason: None,
+            certificate: peer.certificate.as_ref().map(|c| c.name().to_owned()),
+            tls: (peer.scheme == Scheme::Https).then_some("TLS"),
+        };
+        Self {
+            begun: Instant::now(),
+            origin,
+            request_id,
+            received: Arc::default(),
+            entry,
+        }
+    }
+
+    /// What came was no request; it is logged as what it was.
+    pub(super) fn unread(peer: &Peer, status: StatusCode, reason: &'static str) -> Self {
+        let mut parts = http::Request::new(()).into_parts().0;
+        parts.headers.clear();
+        let mut exchange = Self::begin(peer, &parts, &TrustedNetworks::default());
+        exchange.entry.request = None;
+        exchange.entry.status = status;
+        exchange.entry.reason = Some(reason);
+        exchange
+    }
+
+    /// How the client sees itself.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The id under which the request stands in the log.
+    pub(super) fn request_id(&self) -> &HeaderValue {
+        &self.request_id
+    }
+
+    /// Where the bytes of the request's body are counted.
+    pub(super) fn received(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.received)
+    }
+
+    /// Notes what is asked for.
+    pub(super) fn route(&mut self, route: &Route) {
+        let access = route.access();
+        self.entry.repository = access.repository.map(|name| name.as_str().to_owned());
+        self.entry.action = (access.action != Action::Public).then_some(access.action.as_str());
+    }
+
+    /// Notes who asks.
+    pub(super) fn identity(&mut self, identity: &Identity) {
+        self.entry.user = identity.name().map(ToOwned::to_owned);
+    }
+
+    /// Notes what the registry behind us answered.
+    pub(super) fn upstream(&mut self, status: Option<u16>) {
+        self.entry.upstream_status = status.and_then(|s| StatusCode::from_u16(s).ok());
+    }
+
+    /// Notes why the request was refused.
+    pub(super) fn reason(&mut self, reason: &'static str) {
+        self.entry.reason = Some(reason);
+    }
+
+    /// Tells the operator what went wrong, with its causes, once.
+    pub(super) fn alarm(&self, fault: &dyn StdError) {
+        let mut text = fault.to_string();
+        let mut next = fault.source();
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        error!(
+            request.id = self.entry.request_id,
+            reason = self.entry.reason,
+            repo = self.entry.repository,
+            "request failed: {text}"
+        );
+    }
+
+    /// The answer, which writes the access line when its body has ended, however it ends.
+    pub(super) fn finish(self, response: Response<Body>, log: Option<AccessLog>) -> Response<Body> {
+        let Self {
+            begun,
+            received,
+            mut entry,
+            ..
+        } = self;
+        entry.status = response.status();
+        response.map(|body| {
+            let tell = move |end: End, bytes: u64| {
+                match end {
+                    End::Complete => {}
+                    // What broke says the debug log; here it is the upstream's body that did not come to its end.
+                    End::Cut => entry.reason = entry.reason.or(Some("upstream_truncated")),
+                    End::Abandoned => entry.reason = entry.reason.or(Some("client_aborted")),
+                }
+                entry.bytes_sent = bytes;
+                entry.bytes_received = received.load(Ordering::Relaxed);
+                entry.duration = begun.elapsed();
+                entry.time = Timestamp::now();
+                debug!(
+                    request.id = entry.request_id,
+                    status = entry.status.as_u16(),
+                    ?end,
+                    "request ended"
+                );
+                if let Some(log) = &log {
+                    log.write(&entry);
+                }
+            };
+            Watched::new(body, tell).boxed_unsync()
+        })
+    }
+}
+
+/// 16 hexadecimal digits, random enough to tell requests of many processes apart.
+fn new_request_id() -> HeaderValue {
+    use std::hash::{BuildHasher, RandomState};
+    use std::sync::LazyLock;
+
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let id = SEED.hash_one(COUNT.fetch_add(1, Ordering::Relaxed));
+    HeaderValue::from_str(&format!("{id:016x}")).unwrap_or(HeaderValue::from_static("0"))
+}

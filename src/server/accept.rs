@@ -1,0 +1,232 @@
+//! Listening sockets and the loops that accept on them. A loop never dies: errors are waited out.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use crate::config::ListenAddress;
+use crate::peer::Address;
+
+use super::connection::{self, Door};
+use super::settings::{Live, Phase};
+use super::transport::Socket;
+
+/// Connections that the kernel holds for us while we are busy; it caps the number by `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// After a failed accept (no file descriptors left, mostly) the loop waits: another attempt at once would spin.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A warning of the same kind is repeated after this time at the earliest.
+const REPEAT: Duration = Duration::from_secs(10);
+
+/// A bound listener.
+#[derive(Debug)]
+pub(super) enum Listening {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {hint}")]
+pub struct BindError {
+    address: String,
+    hint: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+impl Listening {
+    /// Binds the address; must be called inside the runtime.
+    ///
+    /// # Errors
+    /// Names the address and what to do.
+    pub(super) fn bind(address: &ListenAddress) -> Result<Self, BindError> {
+        let bound = match address {
+            ListenAddress::Tcp(address) => bind_tcp(*address).map(Self::Tcp),
+            ListenAddress::Unix(path) => bind_unix(path).map(Self::Unix),
+        };
+        bound.map_err(|source| BindError {
+            address: text(address),
+            hint: hint(&source),
+            source,
+        })
+    }
+
+    /// The address in use, with the port that the system chose.
+    pub(super) fn address(&self) -> io::Result<ListenAddress> {
+        match self {
+            Self::Tcp(tcp) => tcp.local_addr().map(ListenAddress::Tcp),
+            Self::Unix(unix) => {
+                let address = unix.local_addr()?;
+                Ok(ListenAddress::Unix(
+                    address.as_pathname().unwrap_or(Path::new("")).to_owned(),
+                ))
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Address)> {
+        match self {
+            Self::Tcp(tcp) => {
+                let (stream, address) = tcp.accept().await?;
+                // Heads and bodies are written apart; without this the second waits for the acknowledgement of the first.
+                stream.set_nodelay(true)?;
+                Ok((Socket::Tcp(stream), Address::Ip(address)))
+            }
+            Self::Unix(unix) => Ok((Socket::Unix(unix.accept().await?.0), Address::Unix)),
+        }
+    }
+}
+
+/// Accepts until the server drains, then waits for the connections; returns when the last is done. Dropping the future
+/// cuts them.
+pub(super) async fn run(
+    listening: Listening,
+    door: Arc<ArcSwap<Door>>,
+    live: Live,
+    places: Arc<Semaphore>,
+    phase: watch::Receiver<Phase>,
+) {
+    let mut changes = phase.clone();
+    let mut connections = JoinSet::new();
+    let mut failures = Complaint::default();
+    let mut crowd = Complaint::default();
+    loop {
+        tokio::select! {
+            () = connection::draining(&mut changes) => break,
+            Some(ended) = connections.join_next() => note(ended),
+            accepted = listening.accept() => match accepted {
+                Ok((socket, address)) => {
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        // The newest is refused, so that those who are served go on being served.
+                        if crowd.is_due() {
+                            warn!(peer.addr = %address, "connection refused: limits.connections are open");
+                        }
+                        continue;
+                    };
+                    let task = connection::serve(socket, address, door.load_full(), live.clone(), phase.clone());
+                    connections.spawn(async move {
+                        task.await;
+                        drop(place);
+                    });
+                }
+                Err(error) if is_the_peers(&error) => debug!(%error, "connection lost before it was accepted"),
+                Err(error) => {
+                    if failures.is_due() {
+                        warn!(%error, "cannot accept connections; trying again (raise the limit of open files?)");
+                    }
+                    sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listening);
+    while let Some(ended) = connections.join_next().await {
+        note(ended);
+    }
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection ended in a panic; others go on; please report this");
+    }
+}
+
+/// Errors of one connection that `accept` hands on (accept(2), "Error handling").
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+/// Something that would be said too often.
+#[derive(Default)]
+struct Complaint(Option<Instant>);
+
+impl Complaint {
+    fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|last| last.elapsed() >= REPEAT);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
+    }
+}
+
+fn bind_tcp(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        // `[::]:443` means IPv6, so that `0.0.0.0:443` can stand beside it, as in nginx.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A socket file that an earlier process left behind is replaced; one that is in use, or another kind of file, is not.
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    if let Ok(found) = fs::symlink_metadata(path) {
+        let dead = found.file_type().is_socket()
+            && std::os::unix::net::UnixStream::connect(path)
+                .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+        if !dead {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        fs::remove_file(path)?;
+    }
+    UnixListener::bind(path)
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another process (or file) has it; stop that one or choose another address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the binary, or AmbientCapabilities= in its unit)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have the address; correct listener.address"
+        }
+        io::ErrorKind::NotFound => "its folder does not exist; create it",
+        _ => "correct listener.address",
+    }
+}
+
+/// The address as it stands in the configuration.
+pub(super) fn text(address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::Tcp(address) => address.to_string(),
+        ListenAddress::Unix(path) => format!("unix:{}", path.display()),
+    }
+}

@@ -1,0 +1,252 @@
+//! Reload: read everything again, put it in force where it is good, and keep what was where it is not.
+//!
+//! Connections are never dropped for it: a request takes the state in force when it begins.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tracing::{error, info, warn};
+
+use crate::config::Authorization;
+use crate::config::ClientAuth;
+use crate::config::Config;
+use crate::config::Faults;
+use crate::config::Listener;
+use crate::config::ListenerTls;
+use crate::config::Loaded;
+use crate::gateway::Gateway;
+use crate::telemetry::AccessLog;
+use crate::tls;
+use crate::tls::ServerTls;
+
+use super::connection::{Door, chain};
+use super::settings::{Live, Settings};
+use super::watch::Watch;
+
+/// Where a configuration comes from, to be read again.
+pub type Source = Box<dyn Fn() -> Result<Loaded, Faults> + Send>;
+
+/// What is needed to load everything once more.
+pub(super) struct Reloader {
+    pub(super) config: Config,
+    /// One for each of `config.listeners`, in their order.
+    pub(super) doors: Vec<Arc<ArcSwap<Door>>>,
+    pub(super) live: Live,
+    pub(super) access_log: Option<AccessLog>,
+    /// The configuration file, where there is one, and how to read it.
+    pub(super) file: Option<PathBuf>,
+    pub(super) source: Option<Source>,
+    pub(super) watch: Watch,
+}
+
+impl Reloader {
+    /// Begins to watch the files as they were when everything was loaded.
+    pub(super) fn start(&mut self) {
+        self.watch.note(self.files());
+    }
+
+    /// Reloads if a file has changed and kept still; blocking.
+    pub(super) fn look(&mut self) {
+        if self.watch.has_settled_change() {
+            self.reload();
+        }
+    }
+
+    /// Reloads everything; blocking.
+    pub(super) fn reload(&mut self) {
+        // Before reading: what changes while we read is a change to be seen next time.
+        self.watch.note(self.files());
+        let mut good = true;
+        match self.source.as_ref().map(|source| source()) {
+            None => {}
+            Some(Ok(loaded)) => good &= self.take(loaded),
+            Some(Err(faults)) => {
+                good = false;
+                for fault in faults.lines() {
+                    error!(
+                        reason = "reload_failed",
+                        "configuration not reloaded, the old one stays: {fault}"
+                    );
+                }
+            }
+        }
+        good &= self.certificates();
+        good &= self.passwords();
+        self.watch.note(self.files());
+        if good {
+            info!("reloaded");
+        }
+    }
+
+    /// Puts a new configuration in force, all of it or nothing, but for what cannot change while we run.
+    fn take(&mut self, loaded: Loaded) -> bool {
+        let new = loaded.config;
+        if new == self.config && upstream_files(&new).is_empty() {
+            return true;
+        }
+        for key in self.config.frozen_differences(&new) {
+            warn!("not changed until the next start: {key}");
+        }
+        let doors = self.changed_doors(&new);
+        let gateway = Gateway::build(&new, self.access_log.clone());
+        let ((gateway, warnings), doors) = match (gateway, doors) {
+            (Ok(built), Ok(doors)) => (built, doors),
+            (gateway, doors) => {
+                let gateway = gateway.err().unwrap_or_default();
+                let doors = doors.err().unwrap_or_default();
+                for fault in gateway
+                    .iter()
+                    .map(|f| chain(f))
+                    .chain(doors.iter().map(|f| chain(f)))
+                {
+                    error!(
+                        reason = "reload_failed",
+                        "configuration not reloaded, the old one stays: {fault}"
+                    );
+                }
+                return false;
+            }
+        };
+        let told = warnings.iter().map(ToString::to_string);
+        for warning in loaded.warnings.into_iter().chain(told) {
+            warn!("{warning}");
+        }
+        for (at, door, tls) in doors {
+            if let (Some(swap), Some(listener)) =
+                (self.doors.get(at), self.config.listeners.get_mut(at))
+            {
+                swap.store(Arc::new(door));
+                listener.tls = Some(tls);
+            }
+        }
+        self.live.swap(gateway, Settings::of(&new));
+        self.config = Config {
+            listeners: std::mem::take(&mut self.config.listeners),
+            ..new
+        };
+        true
+    }
+
+    /// New doors for the listeners whose TLS section has changed, each with its place.
+    fn changed_doors(
+        &self,
+        new: &Config,
+    ) -> Result<Vec<(usize, Door, ListenerTls)>, Vec<tls::Error>> {
+        let mut doors = Vec::new();
+        let mut faults = Vec::new();
+        for (at, old) in self.config.listeners.iter().enumerate() {
+            let new = new.listeners.iter().find(|new| new.address == old.address);
+            let (Some(tls), Some(old_tls)) = (new.and_then(|new| new.tls.as_ref()), &old.tls)
+            else {
+                continue;
+            };
+            if tls == old_tls {
+                continue;
+            }
+            match ServerTls::load(tls, old.http2, &self.config.state_dir) {
+                Ok((loaded, warnings)) => {
+                    for warning in warnings {
+                        warn!("{warning}");
+                    }
+                    let listener = Listener {
+                        tls: Some(tls.clone()),
+                        ..old.clone()
+                    };
+                    doors.push((at, door(&listener, Some(loaded)), tls.clone()));
+                }
+                Err(errors) => faults.extend(errors),
+            }
+        }
+        if faults.is_empty() {
+            Ok(doors)
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn certificates(&self) -> bool {
+        let mut good = true;
+        for door in self.doors.iter().map(|door| door.load()) {
+            let Some(tls) = &door.tls else { continue };
+            match tls.reload() {
+                Ok(warnings) => {
+                    for warning in warnings {
+                        warn!("{warning}");
+                    }
+                }
+                Err(errors) => {
+                    good = false;
+                    for fault in &errors {
+                        error!(
+                            reason = "reload_failed",
+                            error = chain(fault),
+                            "certificates not reloaded, the old ones stay"
+                        );
+                    }
+                }
+            }
+        }
+        good
+    }
+
+    fn passwords(&self) -> bool {
+        match self.live.gateway().reload_passwords() {
+            Ok(warnings) => {
+                for warning in warnings {
+                    warn!("{warning}");
+                }
+                true
+            }
+            Err(fault) => {
+                error!(
+                    reason = "reload_failed",
+                    error = chain(&fault),
+                    "passwords not reloaded, the old ones stay"
+                );
+                false
+            }
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let tls = |door: &Arc<ArcSwap<Door>>| {
+            door.load()
+                .tls
+                .as_ref()
+                .map_or_else(Vec::new, ServerTls::files)
+        };
+        self.doors
+            .iter()
+            .flat_map(tls)
+            .chain(self.live.gateway().password_files())
+            .chain(upstream_files(&self.config))
+            .chain(self.file.clone())
+            .collect()
+    }
+}
+
+fn upstream_files(config: &Config) -> Vec<PathBuf> {
+    let upstream = &config.upstream;
+    let password = match &upstream.authorization {
+        Authorization::Own { password_file, .. } => Some(password_file.clone()),
+        Authorization::Strip | Authorization::User | Authorization::Forward => None,
+    };
+    let pair = upstream.client_certificate.iter();
+    pair.flat_map(|files| [files.certificate.clone(), files.key.clone()])
+        .chain(upstream.ca.clone())
+        .chain(password)
+        .collect()
+}
+
+/// What a listener of the configuration becomes.
+pub(super) fn door(listener: &Listener, tls: Option<ServerTls>) -> Door {
+    Door {
+        certificate_required: listener
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_auth == ClientAuth::Required),
+        proxy_protocol: listener.proxy_protocol,
+        tls,
+    }
+}
