@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Nobody repairs more faults than this at once; a file with more is probably another file.
+const MOST: usize = 100;
+
 /// Where a setting was written, or should have been.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
@@ -55,9 +58,13 @@ impl Faults {
     pub(super) fn new(mut faults: Vec<Fault>, file: &str) -> Self {
         faults.sort();
         faults.dedup();
-        Self {
-            lines: faults.iter().map(|fault| fault.line(file)).collect(),
+        let more = faults.len().saturating_sub(MOST);
+        let lines = faults.iter().take(MOST).map(|fault| fault.line(file));
+        let mut lines: Vec<String> = lines.collect();
+        if more > 0 {
+            lines.push(format!("{file}: and {more} more; is it the right file?"));
         }
+        Self { lines }
     }
 
     /// A fault of the file itself, before anything in it could be read.
@@ -95,7 +102,7 @@ pub(super) fn nearest<'a>(
     candidates
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= length.max(candidate.len()).div_ceil(3))
+        .filter(|(distance, candidate)| *distance <= length.max(candidate.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

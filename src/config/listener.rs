@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use super::fault::Place;
 use super::section::Section;
 use super::source::shown;
 use super::types::{
@@ -24,10 +25,7 @@ pub(super) fn read(top: &Section<'_>) -> Vec<Listener> {
     if listeners.is_empty() {
         return vec![default_listener()];
     }
-    listeners
-        .into_iter()
-        .map(|(listener, _)| listener)
-        .collect()
+    listeners.into_iter().map(|read| read.listener).collect()
 }
 
 fn default_listener() -> Listener {
@@ -50,8 +48,14 @@ fn default_tls() -> ListenerTls {
     }
 }
 
-/// A listener, and whether its address was understood.
-fn listener(section: &Section<'_>) -> (Listener, bool) {
+/// A listener as it was read.
+struct Read {
+    listener: Listener,
+    /// Where its address was written; `None` when it was not understood.
+    place: Option<Place>,
+}
+
+fn listener(section: &Section<'_>) -> Read {
     let address = section.parsed("address", |text| address(text, section.folder()));
     let understood = address.is_some() || !section.has("address");
     let address = address.unwrap_or(ListenAddress::Tcp(DEFAULT_ADDRESS));
@@ -78,7 +82,8 @@ fn listener(section: &Section<'_>) -> (Listener, bool) {
         proxy_protocol: section.boolean("proxy_protocol").unwrap_or(false),
         http2: section.boolean("http2").unwrap_or(true),
     };
-    (listener, understood)
+    let place = understood.then(|| section.place("address"));
+    Read { listener, place }
 }
 
 /// Without TLS a password crosses the network in clear; that must be somebody's decision, not a lost table.
@@ -226,17 +231,20 @@ pub(super) fn socket_path(text: &str, folder: &Path) -> Result<std::path::PathBu
     Ok(path)
 }
 
-fn refuse_duplicates(top: &Section<'_>, listeners: &[(Listener, bool)]) {
-    for (index, (listener, understood)) in listeners.iter().enumerate() {
+fn refuse_duplicates(top: &Section<'_>, listeners: &[Read]) {
+    for (index, Read { listener, place }) in listeners.iter().enumerate() {
         let earlier = listeners.iter().take(index);
-        let mut same = earlier.filter(|(other, fine)| *fine && other.address == listener.address);
-        if *understood && !takes_any_port(&listener.address) && same.next().is_some() {
+        let mut same = earlier
+            .filter(|other| other.place.is_some() && other.listener.address == listener.address);
+        if let Some(place) = place
+            && !takes_any_port(&listener.address)
+            && same.next().is_some()
+        {
             let text = format!(
-                "listener {} has the same address as an earlier one, {}; each needs its own",
-                index + 1,
+                "\"{}\" is the address of an earlier listener too; each needs its own",
                 shown_address(&listener.address)
             );
-            top.fault("listener", text);
+            top.item_fault("listener.address", place.clone(), text);
         }
     }
 }

@@ -175,7 +175,10 @@ fn not_carried(top: &Section<'_>) {
         "remove it, and name a registry that runs in [upstream]",
     );
     top.not_carried("token", "remove it: the challenge is Basic until then");
-    top.not_carried("rule", "remove it: until then every authenticated user may do everything, which a rule that is not enforced would hide");
+    top.not_carried(
+        "rule",
+        "remove it, and know that every authenticated user may do everything until then",
+    );
     top.not_carried("admin", "remove it");
 }
 

@@ -37,6 +37,11 @@ impl<'s> Section<'s> {
         self.table.is_some()
     }
 
+    /// Whether what stands in its place is no table, which was reported already.
+    pub(super) fn is_misshapen(&self) -> bool {
+        self.source.has_fault_at(&self.path)
+    }
+
     /// Reads a table that may be absent: everything in it has a default.
     pub(super) fn table<T>(&self, key: &'static str, read: impl FnOnce(&Self) -> T) -> T {
         let section = self.child(key);
@@ -111,7 +116,7 @@ impl<'s> Section<'s> {
                     self.source.fault(
                         place,
                         &self.path_of(key),
-                        format!("[{}] {text}", self.path_of(key)),
+                        format!("{} {text}", self.path_of(key)),
                     );
                 }
             }

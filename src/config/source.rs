@@ -78,12 +78,18 @@ impl<'a> Source<'a> {
             let at = error.span().map_or(0, |span| span.start);
             let (line, column) = source.position(text, at);
             // One slip often raises several complaints about the same line; the first one is about its cause.
-            if faults
-                .iter()
-                .all(|fault: &Fault| fault.place != Place::Line(line))
-            {
-                let what = error.message().trim().replace('\n', "; ");
-                let text = format!("not TOML at column {column}: {what}");
+            if faults.last().map(|fault: &Fault| &fault.place) != Some(&Place::Line(line)) {
+                let written = error.span().and_then(|span| text.get(span));
+                let text = match (error.message().trim(), written) {
+                    ("duplicate key", Some(key)) => {
+                        format!(
+                            "not TOML at column {column}: {key} stands here a second time; keep one of them"
+                        )
+                    }
+                    (what, _) => {
+                        format!("not TOML at column {column}: {}", what.replace('\n', "; "))
+                    }
+                };
                 faults.push(Fault::new(Place::Line(line), "", text));
             }
         }
@@ -97,6 +103,10 @@ impl<'a> Source<'a> {
 
     pub(super) fn fault(&self, place: Place, key: &str, text: impl Into<String>) {
         self.faults.borrow_mut().push(Fault::new(place, key, text));
+    }
+
+    pub(super) fn has_fault_at(&self, key: &str) -> bool {
+        self.faults.borrow().iter().any(|fault| fault.key == key)
     }
 
     pub(super) fn has_fault_below(&self, key: &str) -> bool {

@@ -24,7 +24,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(900);
 /// The upstream; `None` after a fault.
 pub(super) fn read(section: &Section<'_>) -> Option<Upstream> {
     let url = section.parsed("url", |text| url(text, section.folder()));
-    if !section.has("url") {
+    if !section.has("url") && !section.is_misshapen() {
         section.fault(
             "url",
             "is missing: this release guards a registry that runs already and does not carry the embedded one yet; \

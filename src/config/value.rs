@@ -19,13 +19,15 @@ impl<'s> Section<'s> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let (written, _) = self.ask(key)?;
-        let parsed = text(written).and_then(|text| {
-            if text.is_empty() {
-                Err("is empty; give it a value or remove it".into())
-            } else {
-                parse(text)
+        let parsed = match (written, text(written)) {
+            (_, Ok("")) => Err("is empty; give it a value or remove it".into()),
+            (_, Ok(text)) => parse(text),
+            // A number without quotes may lack more than them: a unit, an address.
+            (Written::Toml(DeValue::Integer(number)), Err(unquoted)) => {
+                parse(number.as_str()).and(Err(unquoted))
             }
-        });
+            (_, Err(wrong)) => Err(wrong),
+        };
         self.noticed(key, parsed)
     }
 
