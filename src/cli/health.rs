@@ -98,7 +98,7 @@ pub(super) fn run(config: Option<&Path>, url: Option<&str>) -> u8 {
             return FAILED;
         }
     };
-    match ask_within_deadline(&target) {
+    match ask_within(DEADLINE, &target) {
         Ok(()) => DONE,
         Err(error) => {
             say(&format!("{}: {}", shown(&target), chain(&error)));
@@ -107,12 +107,12 @@ pub(super) fn run(config: Option<&Path>, url: Option<&str>) -> u8 {
     }
 }
 
-fn ask_within_deadline(target: &Target) -> Result<(), Error> {
+fn ask_within(deadline: Duration, target: &Target) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(Error::Runtime)?;
-    let asked = runtime.block_on(async { tokio::time::timeout(DEADLINE, ask(target)).await });
+    let asked = runtime.block_on(async { tokio::time::timeout(deadline, ask(target)).await });
     // A name that is still being looked up has a thread of its own; it must not hold up the answer.
     runtime.shutdown_background();
     asked.map_err(Error::Deadline)?
@@ -171,16 +171,10 @@ where
         .header(http::header::USER_AGENT, "dockgate-health")
         .body(Empty::<Bytes>::new())
         .map_err(|_| Error::Url(target.authority.clone()))?;
-    // The connection is driven here, beside the request, and ends with it.
-    tokio::pin!(connection);
-    let response = tokio::select! {
-        response = sender.send_request(request) => response.map_err(Error::Http)?,
-        ended = &mut connection => {
-            ended.map_err(Error::Http)?;
-            let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
-            return Err(Error::Connect(cut));
-        }
-    };
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await;
+    driver.abort();
+    let response = response.map_err(Error::Http)?;
     match response.status() {
         StatusCode::OK => Ok(()),
         status => Err(Error::Status(status)),
@@ -392,5 +386,110 @@ mod tests {
             };
             assert_eq!(target_of_listener(&listener).authority, place);
         }
+    }
+
+    /// Answers one connection with these bytes, after it was told something.
+    async fn answer_once<S>(mut stream: S, answer: &'static [u8]) -> Vec<u8>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            if tokio::io::AsyncReadExt::read_buf(&mut stream, &mut heard)
+                .await
+                .unwrap()
+                == 0
+            {
+                break;
+            }
+        }
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+        heard
+    }
+
+    async fn asked(answer: &'static [u8], proxy_protocol: bool) -> (Result<(), Error>, Vec<u8>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut target = target_of_url(&format!("http://{address}")).unwrap();
+        target.proxy_protocol = proxy_protocol;
+        let gate = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            answer_once(stream, answer).await
+        };
+        tokio::join!(ask(&target), gate)
+    }
+
+    #[tokio::test]
+    async fn only_200_is_healthy() {
+        let (result, heard) =
+            asked(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue", false).await;
+        assert!(result.is_ok(), "{result:?}");
+        assert!(heard.starts_with(b"GET /_ping HTTP/1.1\r\n"));
+        for sick in [
+            &b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"",
+        ] {
+            let (result, _) = asked(sick, false).await;
+            assert!(result.is_err(), "{sick:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gate_behind_the_proxy_protocol_is_told_that_this_is_no_client() {
+        let (result, heard) = asked(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true).await;
+        assert!(result.is_ok(), "{result:?}");
+        assert!(heard.starts_with(PROXY_LOCAL), "{heard:?}");
+    }
+
+    #[tokio::test]
+    async fn a_gate_on_a_unix_socket_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let target = target_of_url(&format!("unix:{}", path.display())).unwrap();
+        let gate = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            answer_once(stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await
+        };
+        let (result, _) = tokio::join!(ask(&target), gate);
+        assert!(result.is_ok(), "{result:?}");
+    }
+
+    #[tokio::test]
+    async fn the_certificate_of_this_machine_is_taken_and_any_other_verified() {
+        let made = rcgen::generate_simple_self_signed(vec!["registry.example".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut target = target_of_url(&format!("https://{address}")).unwrap();
+        for (tls, healthy) in [(Tls::Unverified, true), (Tls::Verified, false)] {
+            target.tls = tls;
+            let gate = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    answer_once(stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+                }
+            };
+            let (result, ()) = tokio::join!(ask(&target), gate);
+            assert_eq!(result.is_ok(), healthy, "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_gate_that_says_nothing_is_dead_after_the_deadline() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = target_of_url(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let asked = ask_within(Duration::from_millis(50), &target);
+        assert!(matches!(asked, Err(Error::Deadline(_))), "{asked:?}");
     }
 }

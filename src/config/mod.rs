@@ -409,6 +409,34 @@ mod tests {
         assert_eq!(files, Some(CertificateFiles { certificate, key }));
     }
 
+    proptest::proptest! {
+        /// Reading is done when this returns at all.
+        #[test]
+        fn no_text_and_no_variable_breaks_the_reading(
+            text in "([a-z_]{0,9}|\\[\\[?(listener|upstream|auth|listener\\.tls|limits)\\]?\\]|(address|url|tls|idle|key) = (\"[^\\\\\"]{0,9}\"|[0-9a-z\\[\\]{}.:]{0,9})|\\PC{0,9}|\n){0,12}",
+            name in "(LISTENER|LISTENER_[0-9]|UPSTREAM|LISTENER_TLS_CERTIFICATES_0|RULE|[A-Z_]{0,9})_(ADDRESS|URL|KEY|[A-Z0-9_]{0,9})",
+            value in "\\PC{0,20}",
+        ) {
+            let variables = environment(&[(&format!("DOCKGATE_{name}"), &value)]);
+            if let Err(faults) = Config::parse(&text, Path::new("/"), &variables) {
+                proptest::prop_assert!(!faults.lines().is_empty());
+            }
+        }
+
+        #[test]
+        fn a_value_of_any_text_is_taken_or_refused(
+            value in "\\PC{0,30}|[0-9a-zA-Z:/.\\[\\]@%-]{0,30}",
+            key in proptest::sample::select(keys()),
+        ) {
+            let name = format!("DOCKGATE_{}", key.replace('.', "_").to_ascii_uppercase());
+            let variables = environment(&[("DOCKGATE_UPSTREAM_URL", "http://a"), (&name, &value)]);
+            if let Err(faults) = Config::parse("", Path::new("/"), &variables) {
+                let named = |line: &String| line.starts_with(&name) && !line.contains("is not a setting");
+                proptest::prop_assert!(faults.lines().iter().any(named), "{}", faults);
+            }
+        }
+    }
+
     #[test]
     fn a_file_hides_the_container_variables() {
         let root = tempfile::tempdir().unwrap();

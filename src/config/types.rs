@@ -124,14 +124,14 @@ pub struct Upstream {
 pub enum UpstreamUrl {
     /// `http://host[:port]`
     Http {
-        /// Host name or address.
+        /// Host name or address; an IPv6 address without its brackets.
         host: String,
         /// Port, 80 when absent.
         port: u16,
     },
     /// `https://host[:port]`
     Https {
-        /// Host name or address.
+        /// Host name or address; an IPv6 address without its brackets.
         host: String,
         /// Port, 443 when absent.
         port: u16,

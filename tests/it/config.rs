@@ -10,6 +10,76 @@ use dockgate::config::{AccessFormat, Authorization, Config, Loaded, UpstreamUrl,
 
 const URL: &str = "DOCKGATE_UPSTREAM_URL";
 
+/// A variable, its value, and what is said about it.
+const BAD_VARIABLES: &[(&str, &str, &str)] = &[
+    (
+        "DOCKGATE_LISTENER_0_ADDRESS",
+        "0.0.0.0",
+        "has no port; write \"0.0.0.0:443\"",
+    ),
+    (
+        "DOCKGATE_LISTENER_ADDRESS",
+        "0.0.0.0",
+        "has no port; write \"0.0.0.0:443\"",
+    ),
+    ("DOCKGATE_LISTENER_0_TLS_KEY", "a.key", "has no certificate"),
+    (
+        "DOCKGATE_LISTENER_ADRESS",
+        "0.0.0.0:443",
+        "did you mean DOCKGATE_LISTENER_ADDRESS?",
+    ),
+    (
+        "DOCKGATE_LISTENER_0_ADRESS",
+        "0.0.0.0:443",
+        "did you mean DOCKGATE_LISTENER_0_ADDRESS?",
+    ),
+    ("DOCKGATE_LISTENER_7_ADDRESS", "0.0.0.0:443", "begin with 0"),
+    ("DOCKGATE_LISTENER_HTTP2", "yes", "neither true nor false"),
+    (
+        "DOCKGATE_UPSTREAM_MAX_CONNECTIONS",
+        "many",
+        "not a whole number",
+    ),
+    ("DOCKGATE_UPSTREAM_READ_TIMEOUT", "900", "write \"900s\""),
+    (
+        "DOCKGATE_UPSTREAM_URI",
+        "http://localhost:5000",
+        "did you mean DOCKGATE_UPSTREAM_URL?",
+    ),
+    ("DOCKGATE_AUTH_HTPASSWD", "", "is empty"),
+    (
+        "DOCKGATE_HEADERS_TRUSTED_PROXIES",
+        "10.0.0.0/8,nonsense",
+        "\"nonsense\" is neither",
+    ),
+    (
+        "DOCKGATE_HEADERS_TRUSTED_PROXIES_0",
+        "nonsense",
+        "\"nonsense\" is neither",
+    ),
+    (
+        "DOCKGATE_TOKEN_LIFETIME",
+        "5m",
+        "not carried by this release",
+    ),
+    (
+        "DOCKGATE_RULE_0_WHO",
+        "anonymous",
+        "not carried by this release",
+    ),
+    (
+        "DOCKGATE_AUTH_GROUPS",
+        "groups",
+        "not carried by this release",
+    ),
+    (
+        "DOCKGATE_ADMIN_ADDRESS",
+        "127.0.0.1:9090",
+        "not carried by this release",
+    ),
+    ("DOCKGATE_SOMETHING_ELSE", "1", "is not a setting"),
+];
+
 /// `dockgate check` in `folder`, with this environment and no other.
 fn check(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dockgate"))
@@ -160,7 +230,7 @@ fn a_file_of_something_else_does_not_flood_the_terminal() {
         ("log.toml", "GET /v2/ 200 curl\n".repeat(50_000)),
         (
             "keys.toml",
-            (0..50_000).map(|n| format!("key{n} = 1\n")).collect(),
+            (0..50_000).fold(String::new(), |text, n| text + &format!("key{n} = 1\n")),
         ),
         ("deep.toml", format!("a = {}", "[".repeat(500_000))),
     ] {
@@ -202,74 +272,7 @@ fn a_file_that_cannot_be_read_is_named_with_the_cause() {
 
 #[test]
 fn faults_of_the_environment_name_the_variable() {
-    for (name, value, said) in [
-        (
-            "DOCKGATE_LISTENER_0_ADDRESS",
-            "0.0.0.0",
-            "has no port; write \"0.0.0.0:443\"",
-        ),
-        (
-            "DOCKGATE_LISTENER_ADDRESS",
-            "0.0.0.0",
-            "has no port; write \"0.0.0.0:443\"",
-        ),
-        ("DOCKGATE_LISTENER_0_TLS_KEY", "a.key", "has no certificate"),
-        (
-            "DOCKGATE_LISTENER_ADRESS",
-            "0.0.0.0:443",
-            "did you mean DOCKGATE_LISTENER_ADDRESS?",
-        ),
-        (
-            "DOCKGATE_LISTENER_0_ADRESS",
-            "0.0.0.0:443",
-            "did you mean DOCKGATE_LISTENER_0_ADDRESS?",
-        ),
-        ("DOCKGATE_LISTENER_7_ADDRESS", "0.0.0.0:443", "begin with 0"),
-        ("DOCKGATE_LISTENER_HTTP2", "yes", "neither true nor false"),
-        (
-            "DOCKGATE_UPSTREAM_MAX_CONNECTIONS",
-            "many",
-            "not a whole number",
-        ),
-        ("DOCKGATE_UPSTREAM_READ_TIMEOUT", "900", "write \"900s\""),
-        (
-            "DOCKGATE_UPSTREAM_URI",
-            "http://localhost:5000",
-            "did you mean DOCKGATE_UPSTREAM_URL?",
-        ),
-        ("DOCKGATE_AUTH_HTPASSWD", "", "is empty"),
-        (
-            "DOCKGATE_HEADERS_TRUSTED_PROXIES",
-            "10.0.0.0/8,nonsense",
-            "\"nonsense\" is neither",
-        ),
-        (
-            "DOCKGATE_HEADERS_TRUSTED_PROXIES_0",
-            "nonsense",
-            "\"nonsense\" is neither",
-        ),
-        (
-            "DOCKGATE_TOKEN_LIFETIME",
-            "5m",
-            "not carried by this release",
-        ),
-        (
-            "DOCKGATE_RULE_0_WHO",
-            "anonymous",
-            "not carried by this release",
-        ),
-        (
-            "DOCKGATE_AUTH_GROUPS",
-            "groups",
-            "not carried by this release",
-        ),
-        (
-            "DOCKGATE_ADMIN_ADDRESS",
-            "127.0.0.1:9090",
-            "not carried by this release",
-        ),
-        ("DOCKGATE_SOMETHING_ELSE", "1", "is not a setting"),
-    ] {
+    for &(name, value, said) in BAD_VARIABLES {
         let folder = tempfile::tempdir().unwrap();
         let environment = [(URL, "http://localhost:5000"), (name, value)];
         let output = check(folder.path(), &[], &environment);
