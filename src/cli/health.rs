@@ -211,7 +211,9 @@ fn target_of_listener(listener: &Listener) -> Target {
 }
 
 fn target_of_url(url: &str) -> Result<Target, Error> {
-    let wrong = || Error::Url(url.to_owned());
+    // What stands before an @ may be a password, and is not repeated.
+    let safe = url.rsplit('@').next().unwrap_or_default();
+    let wrong = || Error::Url(safe.to_owned());
     if let Some(path) = url.strip_prefix("unix:") {
         if path.is_empty() {
             return Err(wrong());

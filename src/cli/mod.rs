@@ -27,7 +27,7 @@ const WRONG: u8 = 2;
 
 /// The gate in front of a container registry: TLS, passwords, client certificates, streaming.
 #[derive(Debug, Parser)]
-#[command(name = "dockgate", version, disable_help_subcommand = true)]
+#[command(name = "dockgate", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use toml::de::{DeTable, DeValue};
 
+use super::environment::is_noise;
 use super::fault::Place;
 use super::source::{Source, Unknown, Written};
 
@@ -107,7 +108,7 @@ impl<'s> Section<'s> {
                 if found != &name && !found.starts_with(&below) {
                     continue;
                 }
-                if !super::environment::is_noise(found, &variable.value) {
+                if !is_noise(found, &variable.value) {
                     self.source
                         .asked_variables
                         .borrow_mut()
@@ -277,10 +278,10 @@ impl<'s> Section<'s> {
     /// Whether the environment has a setting below `prefix`.
     fn has_variables(&self, prefix: &str) -> bool {
         let below = format!("{prefix}_");
-        let mut found = self.source.variables.range(below.clone()..);
+        let found = self.source.variables.range(below.clone()..);
         found
-            .next()
-            .is_some_and(|(name, _)| name.starts_with(&below))
+            .take_while(|(name, _)| name.starts_with(&below))
+            .any(|(name, variable)| !is_noise(name, &variable.value))
     }
 
     /// Notes what nobody asked for.

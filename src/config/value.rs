@@ -109,8 +109,14 @@ impl<'s> Section<'s> {
     /// A list, each item with its place. In the environment: separated by commas, or one variable for each item.
     pub(super) fn list(&self, key: &'static str) -> Vec<(String, Place)> {
         let numbered = self.numbered(key);
-        let Some((written, place)) = self.ask(key) else {
-            return numbered;
+        let (written, place) = match (self.ask(key), numbered.first()) {
+            (Some((Written::Variable(_), whole)), Some((_, first))) => {
+                let text = "and its numbered form are both there; remove one of them";
+                self.item_fault(key, whole.min(first.clone()), text.to_owned());
+                return numbered;
+            }
+            (Some(found), None) => found,
+            (Some(_) | None, _) => return numbered,
         };
         let items = match written {
             Written::Variable(text) => text.split(',').map(str::trim),

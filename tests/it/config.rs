@@ -92,6 +92,13 @@ fn check(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Out
         .unwrap()
 }
 
+/// A folder whose configuration says nothing, so that none of this machine's is found.
+fn empty_configuration() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("proxy.toml"), "").unwrap();
+    folder
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
@@ -273,7 +280,7 @@ fn a_file_that_cannot_be_read_is_named_with_the_cause() {
 #[test]
 fn faults_of_the_environment_name_the_variable() {
     for &(name, value, said) in BAD_VARIABLES {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = empty_configuration();
         let environment = [(URL, "http://localhost:5000"), (name, value)];
         let output = check(folder.path(), &[], &environment);
         let faults = stderr(&output);
@@ -290,7 +297,7 @@ fn faults_of_the_environment_name_the_variable() {
 
 #[test]
 fn one_setting_under_two_names_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = empty_configuration();
     let environment = [
         (URL, "http://localhost:5000"),
         ("DOCKGATE_LISTENER_ADDRESS", "127.0.0.1:1"),
@@ -305,8 +312,32 @@ fn one_setting_under_two_names_is_refused() {
 }
 
 #[test]
+fn a_list_under_both_forms_of_its_name_is_refused() {
+    let environment = owned(&[
+        (URL, "http://localhost:5000"),
+        ("DOCKGATE_HEADERS_TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("DOCKGATE_HEADERS_TRUSTED_PROXIES_0", "192.168.0.0/16"),
+    ]);
+    let faults = Config::parse("", Path::new(""), &environment).unwrap_err();
+    assert!(faults.to_string().contains("numbered form"), "{faults}");
+}
+
+#[test]
+fn a_list_from_the_environment_replaces_the_one_of_the_file() {
+    let file = "[headers]\ntrusted_proxies = [\"10.0.0.0/8\"]\n[upstream]\nurl = \"http://a\"\n";
+    for (name, value, left) in [
+        ("DOCKGATE_HEADERS_TRUSTED_PROXIES", "", 0),
+        ("DOCKGATE_HEADERS_TRUSTED_PROXIES_0", "::1", 1),
+    ] {
+        let proxies = parse(file, &[(name, value)]).config.headers.trusted_proxies;
+        assert_eq!(proxies.len(), left, "{name}");
+        assert!(!proxies.contains(&"10.0.0.0/8".parse().unwrap()), "{name}");
+    }
+}
+
+#[test]
 fn what_a_container_platform_sets_is_warned_of_and_ignored() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = empty_configuration();
     let environment = [
         (URL, "http://localhost:5000"),
         ("DOCKGATE_PORT", "tcp://10.0.0.7:443"),
