@@ -1,0 +1,22 @@
+# Everything a developer runs; .ci/run runs the same.
+.PHONY: help run lint test bench
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+run: ## dockgate in front of a real registry, state in ./dockgate-data
+	scripts/run
+
+lint: ## format, clippy, documentation, dependencies
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+	scripts/lint-deny
+
+test: ## all tests, with the real clients and the real registry
+	scripts/setup-peers
+	cargo test --locked
+
+bench: ## the benches, once there are some
+	@if ls benches/*.rs >/dev/null 2>&1; then cargo bench --locked; \
+	else echo "bench: there are no benches yet"; fi
