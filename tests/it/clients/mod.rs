@@ -5,6 +5,7 @@
 
 mod certificate;
 mod front;
+mod gate;
 mod password;
 mod reference;
 
@@ -100,4 +101,10 @@ clients_at!(
     at_the_reference,
     password: crate::clients::reference::password,
     certificate: crate::clients::reference::certificate
+);
+
+clients_at!(
+    at_the_gate,
+    password: crate::clients::gate::password,
+    certificate: crate::clients::gate::certificate
 );

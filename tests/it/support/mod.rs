@@ -4,6 +4,7 @@ pub mod buildah;
 pub mod certs;
 pub mod ctr;
 pub mod docker;
+pub mod gate;
 pub mod image;
 pub mod nginx;
 pub mod passwords;

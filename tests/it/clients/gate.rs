@@ -1,0 +1,61 @@
+//! dockgate, configured to do what the reference does.
+
+use super::front::{Front, Refusal, Site};
+use crate::support::gate::Gate;
+use crate::support::peers;
+
+/// A password for everything.
+pub fn password() -> Front {
+    let site = Site::new();
+    let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
+    let (htpasswd, upstream) = (site.htpasswd.display(), site.registry.url());
+    let gate = Gate::start(&format!(
+        r#"
+        [[listener]]
+        address = "{ip}:0"
+        [listener.tls]
+        certificate = "{certificate}"
+        key = "{key}"
+        [upstream]
+        url = "{upstream}"
+        [auth]
+        htpasswd = "{htpasswd}"
+        [log]
+        access = false
+        "#,
+        ip = peers::ADDRESS,
+    ));
+    site.behind(gate.address().port(), Refusal::default(), gate)
+}
+
+/// A client certificate for everything. Its absence is told in words that reach the person at the client.
+pub fn certificate() -> Front {
+    let site = Site::new();
+    let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
+    let (ca, upstream) = (site.authority.ca().display(), site.registry.url());
+    let gate = Gate::start(&format!(
+        r#"
+        [[listener]]
+        address = "{ip}:0"
+        [listener.tls]
+        certificate = "{certificate}"
+        key = "{key}"
+        client_ca = "{ca}"
+        client_auth = "required"
+        [upstream]
+        url = "{upstream}"
+        [log]
+        access = false
+        "#,
+        ip = peers::ADDRESS,
+    ));
+    let words = "a client certificate is required";
+    let refusal = Refusal {
+        docker: words,
+        docker_login: "401 Unauthorized",
+        image_push: "unauthorized: authentication required",
+        image_pull: words,
+        ctr: "401 Unauthorized",
+    };
+    site.behind(gate.address().port(), refusal, gate)
+}
