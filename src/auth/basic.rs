@@ -86,7 +86,9 @@ fn decode(encoded: &[u8]) -> Result<Credentials, Malformed> {
 mod tests {
     use super::*;
 
-    fn read(header: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Refusal> {
+    type Pair = (Vec<u8>, Vec<u8>);
+
+    fn read(header: &[u8]) -> Result<Option<Pair>, Refusal> {
         let credentials = parse(&[header])?;
         Ok(credentials.map(|found| (found.user().to_vec(), found.password().to_vec())))
     }
@@ -144,7 +146,7 @@ mod tests {
             (basic(b"a\0n:secret"), Malformed::Control.into()),
             (basic(b"a\x1b[2J:secret"), Malformed::Control.into()),
             (basic(b"\xff\n:secret"), Malformed::Control.into()),
-            (basic(&[b'a'; 100_000]), Malformed::TooLong.into()),
+            (basic(&b"a".repeat(100_000)), Malformed::TooLong.into()),
             (
                 basic(&[&b"ann:"[..], &[b'a'; 513]].concat()),
                 Malformed::TooLong.into(),

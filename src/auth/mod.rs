@@ -83,7 +83,7 @@ pub(crate) enum Malformed {
     /// No colon between name and password.
     #[error("there is no colon between user name and password")]
     NoColon,
-    /// A NUL in the password, which crypt() takes for its end.
+    /// A NUL in the password, which `crypt()` takes for its end.
     #[error("the password holds a NUL")]
     Nul,
     /// A control character in the name, which RFC 7617 section 2 forbids.

@@ -154,8 +154,8 @@ impl<'a> Hash<'a> {
     }
 
     /// True when the password is the one that was hashed. Takes as long as the hash is expensive; the comparison
-    /// itself takes the same time wherever the first difference is. A password with a NUL fits nothing: crypt() ends
-    /// there, so `secret\0anything` would fit `secret`.
+    /// itself takes the same time wherever the first difference is. A password with a NUL fits nothing: `crypt()`
+    /// ends there, so `secret\0anything` would fit `secret`.
     pub(crate) fn matches(&self, password: &[u8]) -> bool {
         if password.contains(&0) {
             return false;
