@@ -273,3 +273,253 @@ impl Authenticator {
             .map_err(|_| Refusal::Wrong)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::Ipv4Addr;
+
+    use base64::Engine;
+    use tempfile::TempDir;
+
+    use crate::identity::ClientCertificate;
+    use crate::peer::Scheme;
+
+    use super::*;
+
+    const ANN: &str = "ann:{PLAIN}secret\n";
+    const BOB: &str = "bob:{PLAIN}builder\n";
+
+    struct Desk {
+        folder: TempDir,
+        authenticator: Authenticator,
+    }
+
+    impl Desk {
+        fn new(text: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("htpasswd"), text).unwrap();
+            let (authenticator, _) = load(Some(folder.path().join("htpasswd"))).unwrap();
+            Self {
+                folder,
+                authenticator,
+            }
+        }
+
+        fn rewrite(&self, text: impl AsRef<[u8]>) -> Result<Vec<Warning>, Error> {
+            fs::write(self.folder.path().join("htpasswd"), text).unwrap();
+            self.authenticator.reload()
+        }
+
+        async fn ask(&self, user: &str, password: &str) -> Result<Identity, Refusal> {
+            ask(&self.authenticator, user, password, &peer(1)).await
+        }
+
+        async fn lets_in(&self, user: &str, password: &str) -> bool {
+            match self.ask(user, password).await {
+                Ok(identity) => identity.user.as_deref() == Some(user),
+                Err(refusal) => {
+                    assert_eq!(refusal, Refusal::Wrong);
+                    false
+                }
+            }
+        }
+    }
+
+    fn load(htpasswd: Option<PathBuf>) -> Result<(Authenticator, Vec<Warning>), Error> {
+        let auth = config::Auth {
+            realm: "Registry".into(),
+            htpasswd,
+            anonymous: config::Anonymous::None,
+            satisfy: config::Satisfy::Any,
+        };
+        let limits = config::Limits {
+            connections: 10,
+            header_size: 1000,
+            manifest_size: 1000,
+            body_size: None,
+            password_checks: 1,
+        };
+        Authenticator::load(&auth, &limits)
+    }
+
+    fn peer(last: u8) -> Peer {
+        Peer {
+            address: Address::Ip((Ipv4Addr::new(192, 0, 2, last), 4000).into()),
+            scheme: Scheme::Https,
+            sni: None,
+            certificate: None,
+            certificate_required: false,
+        }
+    }
+
+    async fn ask(
+        authenticator: &Authenticator,
+        user: &str,
+        password: &str,
+        peer: &Peer,
+    ) -> Result<Identity, Refusal> {
+        let credentials = htpasswd::BASE64.encode(format!("{user}:{password}"));
+        let header = format!("Basic {credentials}");
+        authenticator.authenticate(&[header.as_bytes()], peer).await
+    }
+
+    #[tokio::test]
+    async fn a_right_password_names_the_user_and_all_others_are_refused_alike() {
+        let desk = Desk::new(&[ANN, BOB].concat());
+        assert!(desk.lets_in("ann", "secret").await);
+        assert!(desk.lets_in("bob", "builder").await);
+        for (user, password) in [
+            ("ann", "builder"),
+            ("ann", ""),
+            ("Ann", "secret"),
+            ("nobody", "secret"),
+            ("", "secret"),
+        ] {
+            let refused = desk.ask(user, password).await;
+            assert_eq!(refused, Err(Refusal::Wrong), "{user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_may_enter_with_the_password_of_the_user_he_is_measured_by() {
+        let desk = Desk::new(ANN);
+        assert!(desk.lets_in("ann", "secret").await);
+        assert!(!desk.lets_in("nobody", "secret").await);
+        assert!(!desk.lets_in("nobody", "secret").await);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_kept_beside_a_password_and_without_one() {
+        let desk = Desk::new(ANN);
+        let certificate = Some(Arc::new(ClientCertificate::default()));
+        let peer = Peer {
+            certificate: certificate.clone(),
+            ..peer(1)
+        };
+        let both = ask(&desk.authenticator, "ann", "secret", &peer)
+            .await
+            .unwrap();
+        assert_eq!(both.user.as_deref(), Some("ann"));
+        assert_eq!(both.certificate, certificate);
+        for headers in [&[][..], &[&b"Basic Og=="[..]]] {
+            let alone = desk.authenticator.authenticate(headers, &peer).await;
+            let user = None;
+            let certificate = certificate.clone();
+            assert_eq!(alone, Ok(Identity { user, certificate }));
+        }
+        let wrong = ask(&desk.authenticator, "ann", "wrong", &peer).await;
+        assert_eq!(wrong, Err(Refusal::Wrong));
+    }
+
+    #[tokio::test]
+    async fn without_a_password_file_every_password_is_wrong() {
+        let (authenticator, warnings) = load(None).unwrap();
+        assert_eq!(warnings, []);
+        assert!(authenticator.files().is_empty());
+        let anonymous = authenticator.authenticate(&[], &peer(1)).await;
+        assert!(anonymous.unwrap().is_anonymous());
+        let refused = ask(&authenticator, "ann", "secret", &peer(1)).await;
+        assert_eq!(refused, Err(Refusal::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_named_with_its_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = load(Some(folder.path().join("missing"))).err().unwrap();
+        assert!(missing.to_string().contains("missing"));
+        assert!(std::error::Error::source(&missing).is_some());
+        let no_file = load(Some(folder.path().into())).err().unwrap();
+        assert!(matches!(no_file, Error::NotAFile { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_reload_forgets_what_was_verified_before() {
+        let desk = Desk::new(&[ANN, BOB].concat());
+        assert!(desk.lets_in("ann", "secret").await);
+        assert!(desk.lets_in("bob", "builder").await);
+        assert!(!desk.lets_in("ann", "changed").await);
+        desk.rewrite("ann:{PLAIN}changed\n").unwrap();
+        assert!(!desk.lets_in("ann", "secret").await);
+        assert!(desk.lets_in("ann", "changed").await);
+        assert!(!desk.lets_in("bob", "builder").await);
+    }
+
+    #[tokio::test]
+    async fn a_bad_new_file_leaves_the_users_of_before_and_an_empty_one_does_not() {
+        let desk = Desk::new(ANN);
+        let garbage = desk.rewrite(b"\x7fELF\x01\xff\n\0\0").unwrap_err();
+        assert!(matches!(garbage, Error::Garbage { .. }));
+        assert!(desk.lets_in("ann", "secret").await);
+        fs::remove_file(desk.folder.path().join("htpasswd")).unwrap();
+        assert!(desk.authenticator.reload().is_err());
+        assert!(desk.lets_in("ann", "secret").await);
+        let warnings = desk.rewrite("# nobody\n").unwrap();
+        assert!(matches!(warnings[..], [Warning::NoUser { .. }]));
+        assert!(!desk.lets_in("ann", "secret").await);
+    }
+
+    #[tokio::test]
+    async fn a_warning_never_holds_the_hash() {
+        let desk = Desk::new(ANN);
+        let line = "bob:$argon2id$topsecret\ncid:$5$rounds=9$topsecret$x\ntopsecret\n";
+        let warnings = desk.rewrite([ANN, line].concat()).unwrap();
+        assert_eq!(warnings.len(), 3);
+        for warning in warnings {
+            let text = format!("{warning} {warning:?}");
+            assert!(
+                text.contains("htpasswd") && !text.contains("topsecret"),
+                "{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_remembered_password_waits_for_no_place() {
+        let desk = Desk::new(&[ANN, BOB].concat());
+        assert!(desk.lets_in("ann", "secret").await);
+        let place = desk.authenticator.queue.enter(peer(9).address.into()).await;
+        assert!(desk.lets_in("ann", "secret").await);
+        let bob = desk.ask("bob", "builder");
+        tokio::select! {
+            biased;
+            _ = bob => panic!("a password was checked without a place"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(place);
+        assert!(desk.lets_in("bob", "builder").await);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_guesses_is_told_to_come_back_and_others_are_served() {
+        let desk = Arc::new(Desk::new(&[ANN, BOB].concat()));
+        let place = desk.authenticator.queue.enter(peer(9).address.into()).await;
+        let mut guesses = Vec::new();
+        let mut busy = 0;
+        for number in 0..32 {
+            let desk = Arc::clone(&desk);
+            guesses.push(tokio::spawn(async move {
+                let password = number.to_string();
+                ask(&desk.authenticator, "ann", &password, &peer(1)).await
+            }));
+            tokio::task::yield_now().await;
+        }
+        let honest = tokio::spawn({
+            let desk = Arc::clone(&desk);
+            async move { ask(&desk.authenticator, "bob", "builder", &peer(2)).await }
+        });
+        tokio::task::yield_now().await;
+        drop(place);
+        for guess in guesses {
+            match guess.await.unwrap() {
+                Err(Refusal::Busy { retry_after }) => {
+                    assert!(retry_after >= Duration::from_secs(1));
+                    busy += 1;
+                }
+                other => assert_eq!(other, Err(Refusal::Wrong)),
+            }
+        }
+        assert_eq!(busy, 24);
+        assert!(honest.await.unwrap().is_ok());
+    }
+}
