@@ -478,15 +478,8 @@ mod tests {
     async fn a_remembered_password_waits_for_no_place() {
         let desk = Desk::new(&[ANN, BOB].concat());
         assert!(desk.lets_in("ann", "secret").await);
-        let place = desk.authenticator.queue.enter(peer(9).address.into()).await;
-        assert!(desk.lets_in("ann", "secret").await);
-        let bob = desk.ask("bob", "builder");
-        tokio::select! {
-            biased;
-            _ = bob => panic!("a password was checked without a place"),
-            () = tokio::task::yield_now() => {}
-        }
-        drop(place);
+        assert!(is_decided_at_once(&desk, "ann", "secret").await);
+        assert!(!is_decided_at_once(&desk, "bob", "builder").await);
         assert!(desk.lets_in("bob", "builder").await);
     }
 
@@ -521,5 +514,48 @@ mod tests {
         }
         assert_eq!(busy, 24);
         assert!(honest.await.unwrap().is_ok());
+    }
+
+    /// True when this attempt is decided without waiting for anything.
+    async fn is_decided_at_once(desk: &Desk, user: &str, password: &str) -> bool {
+        let place = desk.authenticator.queue.enter(peer(9).address.into()).await;
+        assert!(place.is_ok());
+        tokio::select! {
+            biased;
+            _ = desk.ask(user, password) => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reload_forgets_even_when_nothing_changed() {
+        let desk = Desk::new(ANN);
+        assert!(desk.lets_in("ann", "secret").await);
+        assert!(is_decided_at_once(&desk, "ann", "secret").await);
+        desk.rewrite(ANN).unwrap();
+        assert!(!is_decided_at_once(&desk, "ann", "secret").await);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_frees_no_place_while_its_hash_is_computed() {
+        let hash = bcrypt::hash("secret", 10).unwrap();
+        let desk = Arc::new(Desk::new(&format!("ann:{hash}\n{BOB}")));
+        let request = tokio::spawn({
+            let desk = Arc::clone(&desk);
+            async move { desk.ask("ann", "secret").await }
+        });
+        while !desk.authenticator.queue.is_busy() {
+            tokio::task::yield_now().await;
+        }
+        request.abort();
+        assert!(request.await.is_err());
+        tokio::select! {
+            biased;
+            _ = desk.authenticator.queue.enter(peer(2).address.into()) => {
+                panic!("the place was free while its core was not")
+            }
+            () = tokio::task::yield_now() => {}
+        }
+        assert!(desk.lets_in("bob", "builder").await);
     }
 }

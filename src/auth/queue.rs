@@ -134,6 +134,11 @@ impl Queue {
         Some(Turn::Later(state.push(source)))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().running == self.0.places
+    }
+
     /// The state is changed in whole steps, so a panic elsewhere leaves it sound.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
