@@ -7,8 +7,8 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 
 use super::error::{Error, Warning, date};
 use super::file;
+use super::judgement::signed_by;
 use super::revocation::Lists;
-use super::verifier::signed_by;
 use super::x509::{Certificate, unix};
 
 const WHAT: &str = "client CA";

@@ -140,7 +140,7 @@ fn issue(dir: &Path, now: UnixTime) -> Result<(), Error> {
         .signed_by(&key, &issuer)
         .map_err(broken(dir))?;
     let made = Certificate::parse(certificate.der()).map_err(|_| foreign())?;
-    if made.issuer != ca.subject || super::verifier::signed_by(&made.signed, ca.key).is_err() {
+    if made.issuer != ca.subject || super::judgement::signed_by(&made.signed, ca.key).is_err() {
         return Err(foreign());
     }
     write(&dir.join("server.crt"), certificate.pem().as_bytes(), 0o644)

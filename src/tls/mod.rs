@@ -9,22 +9,26 @@ mod error;
 mod file;
 mod first;
 mod identity;
+mod judgement;
 mod material;
 mod resolver;
 mod revocation;
 mod server;
+mod standing;
+mod state;
 mod stream;
 mod subject;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod verifier;
 mod x509;
 
 pub(crate) use client::{ClientStream, ClientTls, ConnectError, client_config};
 pub(crate) use error::{Error, Warning};
-pub(crate) use server::{Handshake, HandshakeError, ServerTls, Standing};
+pub(crate) use judgement::Refusal;
+pub(crate) use server::{Handshake, HandshakeError, ServerTls};
+pub(crate) use standing::Standing;
 pub(crate) use stream::TlsStream;
-pub(crate) use verifier::Refusal;
 
 use std::sync::Arc;
 

@@ -16,8 +16,8 @@ use webpki::{
 use super::authority::Authority;
 use super::error::{Error, Warning, date};
 use super::file;
+use super::judgement::signed_by;
 use super::subject;
-use super::verifier::signed_by;
 use super::x509::{Certificate, RevocationList, unix};
 
 const WHAT: &str = "client CRL";

@@ -1,0 +1,193 @@
+//! What one listener's files say, in force together: read whole, or not taken at all.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context as Hash, SHA256};
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ProducesTickets, ServerConfig, ServerSessionMemoryCache, StoresServerSessions,
+    WebPkiClientVerifier,
+};
+use rustls::version;
+
+use crate::config::{ClientAuth, ListenerTls, TlsVersion};
+
+use super::authority::Trust;
+use super::error::{Error, Warning};
+use super::material::Material;
+use super::resolver::Resolver;
+use super::verifier::Verifier;
+use super::{first, provider};
+
+/// TLS 1.2 sessions that are kept for clients without ticket support.
+const SESSIONS: usize = 1024;
+
+/// Everything that was read from the files, in force together.
+pub(super) struct State {
+    pub config: Arc<ServerConfig>,
+    pub trust: Option<Arc<Trust>>,
+    /// What `trust` was made of, to see a change.
+    trust_digest: Vec<u8>,
+    /// Counts the changes of `trust`.
+    pub generation: u64,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What survives a reload that leaves the client CA and the revocation lists as they were.
+#[derive(Clone)]
+struct Resumption {
+    ticketer: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+}
+
+impl State {
+    pub(super) fn load(
+        settings: &ListenerTls,
+        http2: bool,
+        state_dir: &Path,
+        old: Option<&Self>,
+    ) -> Result<(Self, Vec<Warning>), Vec<Error>> {
+        let now = UnixTime::now();
+        let mut faults = Vec::new();
+        let mut warnings = Vec::new();
+        let default = match &settings.certificate {
+            Some(files) => Ok(files.clone()),
+            None => first::ensure(state_dir, now),
+        };
+        let default = default.map_err(|fault| vec![fault]);
+        let crypto = provider();
+        let mut keep = |loaded: Result<(Material, Vec<Warning>), Vec<Error>>| match loaded {
+            Ok((material, more)) => {
+                warnings.extend(more);
+                Some(material)
+            }
+            Err(more) => {
+                faults.extend(more);
+                None
+            }
+        };
+        let default = keep(default.and_then(|files| Material::load(&files, &crypto, now)));
+        let more: Vec<Material> = settings
+            .more
+            .iter()
+            .filter_map(|files| keep(Material::load(files, &crypto, now)))
+            .collect();
+        let trust = match load_trust(settings, now) {
+            Ok((trust, more)) => {
+                warnings.extend(more);
+                trust
+            }
+            Err(more) => {
+                faults.extend(more);
+                None
+            }
+        };
+        let Some(default) = default.filter(|_| faults.is_empty()) else {
+            return Err(faults);
+        };
+        let trust_digest = digest(trust.as_deref());
+        let unchanged = old.filter(|old| old.trust_digest == trust_digest);
+        let resumption = match unchanged {
+            Some(old) => Resumption {
+                ticketer: Arc::clone(&old.config.ticketer),
+                sessions: Arc::clone(&old.config.session_storage),
+            },
+            None => Resumption::new().map_err(|fault| vec![fault])?,
+        };
+        let generation = match (old, unchanged) {
+            (None, _) => 1,
+            (Some(old), Some(_)) => old.generation,
+            (Some(old), None) => old.generation + 1,
+        };
+        let resolver = Resolver::new(&default, &more);
+        let config = configure(settings, http2, trust.as_ref(), resolver, resumption)
+            .map_err(|error| vec![Error::Setup(error)])?;
+        let state = Self {
+            config: Arc::new(config),
+            trust,
+            trust_digest,
+            generation,
+        };
+        Ok((state, warnings))
+    }
+}
+
+impl Resumption {
+    fn new() -> Result<Self, Error> {
+        Ok(Self {
+            // keys change every six hours, so a ticket lives for twelve at most
+            ticketer: Ticketer::new().map_err(Error::Setup)?,
+            sessions: ServerSessionMemoryCache::new(SESSIONS),
+        })
+    }
+}
+
+type LoadedTrust = (Option<Arc<Trust>>, Vec<Warning>);
+
+fn load_trust(settings: &ListenerTls, now: UnixTime) -> Result<LoadedTrust, Vec<Error>> {
+    match (settings.client_auth, &settings.client_ca) {
+        (ClientAuth::Off, _) => Ok((None, Vec::new())),
+        (ClientAuth::Optional | ClientAuth::Required, Some(ca)) => {
+            let (trust, warnings) = Trust::load(ca, settings.client_crl.as_ref(), now)?;
+            Ok((Some(Arc::new(trust)), warnings))
+        }
+        (ClientAuth::Optional | ClientAuth::Required, None) => Err(vec![Error::file(
+            "client CA",
+            "client_ca",
+            "is not set, and client_auth asks for client certificates: name the file of the CA that issued them",
+        )]),
+    }
+}
+
+/// The protocol as it is spoken: TLS 1.2 and 1.3 or 1.3 alone, authenticated encryption, the client's preference among
+/// suites (Go's is AES-128-GCM), `X25519MLKEM768` first, no early data.
+fn configure(
+    settings: &ListenerTls,
+    http2: bool,
+    trust: Option<&Arc<Trust>>,
+    resolver: Resolver,
+    resumption: Resumption,
+) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[_] = match settings.min_version {
+        TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
+        TlsVersion::Tls13 => &[&version::TLS13],
+    };
+    let verifier: Arc<dyn ClientCertVerifier> = match trust {
+        Some(trust) => Arc::new(Verifier::new(Arc::clone(trust))),
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(resolver));
+    config.ticketer = resumption.ticketer;
+    config.session_storage = resumption.sessions;
+    config.max_early_data_size = 0;
+    config.alpn_protocols = if http2 {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    } else {
+        vec![b"http/1.1".to_vec()]
+    };
+    Ok(config)
+}
+
+/// Two states with the same digest judge every client certificate alike.
+fn digest(trust: Option<&Trust>) -> Vec<u8> {
+    let mut hash = Hash::new(&SHA256);
+    for bytes in trust.iter().flat_map(|trust| trust.sources()) {
+        hash.update(&(bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    hash.finish().as_ref().to_vec()
+}
