@@ -26,8 +26,7 @@ pub(super) struct Head {
     /// Start of the current header line.
     line: usize,
     host: bool,
-    length: Option<u64>,
-    chunked: bool,
+    framing: Option<Framing>,
     /// `Upgrade` lines, which are cut out before hyper sees them.
     cut: Vec<Range<usize>>,
 }
@@ -88,8 +87,7 @@ impl Head {
             field: Field::Other,
             line: 0,
             host: false,
-            length: None,
-            chunked: false,
+            framing: None,
             cut: Vec::new(),
         }
     }
@@ -100,7 +98,7 @@ impl Head {
     }
 
     /// Looks at the bytes of `head` that came since the last look. `head` begins where this head begins.
-    pub(super) fn scan(&mut self, head: &[u8], limits: &HeadLimits) -> Result<Progress, Fault> {
+    pub(super) fn scan(&mut self, head: &[u8], limits: HeadLimits) -> Result<Progress, Fault> {
         while let Some(&byte) = head.get(self.at) {
             if self.at >= limits.header_size {
                 return Err(Fault::HeadTooLarge);
@@ -121,7 +119,7 @@ impl Head {
     fn next(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
         match self.step {
             Step::Start => self.start(byte),
-            Step::BlankLf => self.blank_line(byte),
+            Step::BlankLf => blank_line(byte),
             Step::Method => self.method(head, byte),
             Step::Target => self.target(head, byte),
             Step::Version => self.version(head, byte),
@@ -147,15 +145,6 @@ impl Head {
                 Ok(Step::Method)
             }
             _ => Err(Fault::RequestLine("the request line has no method")),
-        }
-    }
-
-    /// RFC 9112 section 2.2 asks for tolerance of one empty line before the request line.
-    fn blank_line(&mut self, byte: u8) -> Result<Step, Fault> {
-        if byte == b'\n' {
-            Ok(Step::Start)
-        } else {
-            Err(Fault::RequestLine("a CR without LF"))
         }
     }
 
@@ -272,21 +261,28 @@ impl Head {
                 self.host = true;
             }
             Field::ContentLength => {
-                if self.length.is_some() {
-                    return Err(Fault::ContentLength("several Content-Length lines"));
+                let length = Framing::Length(content_length(value.trim_ascii())?);
+                match self.framing.replace(length) {
+                    None => {}
+                    Some(Framing::Chunked) => return Err(Fault::FramingConflict),
+                    Some(Framing::Length(_)) => {
+                        return Err(Fault::ContentLength("several Content-Length lines"));
+                    }
                 }
-                self.length = Some(content_length(value.trim_ascii())?);
             }
             Field::TransferEncoding => {
-                check_transfer_encoding(value, self.chunked, self.http_11)?;
-                self.chunked = true;
+                check_transfer_encoding(value, self.http_11)?;
+                match self.framing.replace(Framing::Chunked) {
+                    None => {}
+                    Some(Framing::Length(_)) => return Err(Fault::FramingConflict),
+                    Some(Framing::Chunked) => {
+                        return Err(Fault::TransferEncoding("several Transfer-Encoding lines"));
+                    }
+                }
             }
             // The value's CR stands at `at`, the LF of the line behind it.
             Field::Upgrade => self.cut.push(self.line..self.at + 2),
             Field::Other => {}
-        }
-        if self.chunked && self.length.is_some() {
-            return Err(Fault::FramingConflict);
         }
         Ok(())
     }
@@ -297,11 +293,7 @@ impl Head {
         }
         Ok(Progress::Complete {
             end: self.at,
-            framing: if self.chunked {
-                Framing::Chunked
-            } else {
-                Framing::Length(self.length.unwrap_or(0))
-            },
+            framing: self.framing.unwrap_or(Framing::Length(0)),
             cut: std::mem::take(&mut self.cut),
         })
     }
@@ -349,6 +341,15 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 /// RFC 9110 section 5.5; bytes above ASCII are opaque and allowed.
 pub(super) fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// RFC 9112 section 2.2 asks for tolerance of one empty line before the request line.
+fn blank_line(byte: u8) -> Result<Step, Fault> {
+    if byte == b'\n' {
+        Ok(Step::Start)
+    } else {
+        Err(Fault::RequestLine("a CR without LF"))
+    }
 }
 
 fn line_feed(byte: u8) -> Result<(), Fault> {
@@ -442,12 +443,9 @@ fn content_length(value: &[u8]) -> Result<u64, Fault> {
 
 /// One line, one coding, one optional space before it. Coding names are case-insensitive (RFC 9112 section 7), other
 /// white space is legal too, but only ever seen in attempts to hide the line from somebody.
-fn check_transfer_encoding(value: &[u8], repeated: bool, http_11: bool) -> Result<(), Fault> {
+fn check_transfer_encoding(value: &[u8], http_11: bool) -> Result<(), Fault> {
     if !http_11 {
         return Err(Fault::TransferEncoding("Transfer-Encoding in HTTP/1.0"));
-    }
-    if repeated {
-        return Err(Fault::TransferEncoding("several Transfer-Encoding lines"));
     }
     let coding = value.strip_prefix(b" ").unwrap_or(value);
     if coding.eq_ignore_ascii_case(b"chunked") {

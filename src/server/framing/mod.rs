@@ -150,7 +150,7 @@ impl Scanner {
             self.held.extend_from_slice(more);
             &self.held
         };
-        match head.scan(seen, &self.limits) {
+        match head.scan(seen, self.limits) {
             Ok(head::Progress::More) => {
                 if known == 0 {
                     self.held = rest.to_vec();

@@ -1,7 +1,7 @@
 //! What the service tells the guard of its connection: requests being answered, bodies cut short.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -12,7 +12,9 @@ pub(crate) struct Exchanges(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    in_flight: AtomicUsize,
+    /// How many exchanges have ended. The guard knows how many requests it has passed on; counting beginnings here
+    /// would miss the requests that hyper has and the service has not seen.
+    ended: AtomicU64,
     truncated: AtomicBool,
     waker: AtomicWaker,
 }
@@ -24,17 +26,17 @@ struct Shared {
 pub(crate) struct Exchange(Exchanges);
 
 impl Exchanges {
-    /// A request's answer begins.
+    /// A request's answer begins. Each request that reaches the service must have exactly one, or the guard waits for its
+    /// end forever.
     pub(crate) fn begin(&self) -> Exchange {
-        self.0.in_flight.fetch_add(1, Ordering::AcqRel);
         Exchange(self.clone())
     }
 
-    /// Whether any request is being answered; if so, `waker` is woken when the last one ends.
-    pub(super) fn are_open(&self, waker: &Waker) -> bool {
+    /// Whether any of the first `requests` is still being answered; if so, `waker` is woken when one of them ends.
+    pub(super) fn are_open(&self, requests: u64, waker: &Waker) -> bool {
         // First the waker, then the look: an end in between is seen by one of them.
         self.0.waker.register(waker);
-        self.0.in_flight.load(Ordering::Acquire) > 0
+        self.0.ended.load(Ordering::Acquire) < requests
     }
 
     pub(super) fn is_truncated(&self) -> bool {
@@ -52,8 +54,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let shared = &self.0.0;
-        if shared.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
-            shared.waker.wake();
-        }
+        shared.ended.fetch_add(1, Ordering::AcqRel);
+        shared.waker.wake();
     }
 }

@@ -121,7 +121,7 @@ impl<S: Transport> Guard<S> {
         }
     }
 
-    /// The handle for the connection's service: one `begin` for each request.
+    /// The handle for the connection's service: exactly one `begin` for each request.
     pub(super) fn exchanges(&self) -> Exchanges {
         self.exchanges.clone()
     }
@@ -191,7 +191,7 @@ impl<S: Transport> Guard<S> {
 
     /// No request is being answered and every answer has left; if not, the task is woken when that changes.
     fn is_quiet(&self, cx: &Context<'_>) -> bool {
-        !self.exchanges.are_open(cx.waker()) && self.flushed
+        !self.exchanges.are_open(self.scanner.heads(), cx.waker()) && self.flushed
     }
 
     /// Tells hyper of a fault: inside a body as an error, else as the end of the stream, once nothing is being answered.
@@ -401,3 +401,6 @@ impl<S: Transport> fmt::Debug for Guard<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
