@@ -2,7 +2,7 @@
 
 use super::MAX_LINES;
 use super::fault::Fault;
-use super::head::{is_token_byte, is_value_byte};
+use super::field::{is_token_byte, is_value_byte};
 
 /// Bytes of extensions behind one chunk size. Nobody sends any; the bound keeps a stream of them from being free.
 const MAX_EXTENSION: usize = 256;

@@ -3,12 +3,12 @@
 //! The machine looks at each byte once and decides on nothing but the bytes before it, so that a head gets the same
 //! verdict in whatever pieces it arrives.
 
-use std::net::Ipv6Addr;
 use std::ops::Range;
 
-use http::Uri;
-
 use super::fault::Fault;
+use super::field::{
+    check_host, check_target, check_transfer_encoding, content_length, is_token_byte, is_value_byte,
+};
 use super::{HeadLimits, MAX_LINES, MAX_METHOD, MAX_TARGET};
 
 /// A request head that is being read.
@@ -316,33 +316,6 @@ impl Field {
     }
 }
 
-/// RFC 9110 section 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
-}
-
-/// RFC 9110 section 5.5; bytes above ASCII are opaque and allowed.
-pub(super) fn is_value_byte(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
-}
-
 /// RFC 9112 section 2.2 asks for tolerance of one empty line before the request line.
 fn blank_line(byte: u8) -> Result<Step, Fault> {
     if byte == b'\n' {
@@ -357,102 +330,5 @@ fn line_feed(byte: u8) -> Result<(), Fault> {
         Ok(())
     } else {
         Err(Fault::Header("a CR without LF"))
-    }
-}
-
-fn check_target(target: &[u8], asterisk: bool) -> Result<(), Fault> {
-    if let Some(authority) = authority(target) {
-        check_host(authority)?;
-    } else if target.first() != Some(&b'/') && !(asterisk && target == b"*") {
-        return Err(Fault::Target("the request target has no known form"));
-    }
-    // hyper parses the target with the same type, and would answer a failure itself.
-    match Uri::try_from(target) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Fault::Target("the request target is not a URI")),
-    }
-}
-
-/// The authority of a target in absolute form.
-fn authority(target: &[u8]) -> Option<&[u8]> {
-    let colon = target.iter().position(|&byte| byte == b':')?;
-    let (scheme, rest) = target.split_at(colon);
-    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
-        return None;
-    }
-    let rest = rest.strip_prefix(b"://")?;
-    let end = rest.iter().position(|&byte| matches!(byte, b'/' | b'?'));
-    rest.get(..end.unwrap_or(rest.len()))
-}
-
-/// `uri-host [":" port]` (RFC 9110 section 7.2), where a name holds only what host names hold: the sub-delimiters and
-/// percent signs that the URI grammar allows have no honest use and two readings.
-fn check_host(value: &[u8]) -> Result<(), Fault> {
-    const INVALID: Fault = Fault::Host("the Host names no host");
-    let (host, port) = if value.first() == Some(&b'[') {
-        let end = value.iter().position(|&byte| byte == b']').ok_or(INVALID)?;
-        value.split_at(end + 1)
-    } else {
-        let end = value.iter().position(|&byte| byte == b':');
-        value.split_at(end.unwrap_or(value.len()))
-    };
-    let host_is_valid = match host {
-        [b'[', address @ .., b']'] => {
-            std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
-        }
-        // 253 is the longest name that DNS can carry.
-        name => {
-            (1..=253).contains(&name.len())
-                && name
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
-        }
-    };
-    let port_is_valid = match port {
-        [] => true,
-        [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
-        }
-        _ => false,
-    };
-    if host_is_valid && port_is_valid {
-        Ok(())
-    } else {
-        Err(INVALID)
-    }
-}
-
-fn content_length(value: &[u8]) -> Result<u64, Fault> {
-    const INVALID: Fault = Fault::ContentLength("Content-Length is not one decimal number");
-    if value.is_empty() {
-        return Err(INVALID);
-    }
-    let mut length = 0_i64;
-    for byte in value {
-        if !byte.is_ascii_digit() {
-            return Err(INVALID);
-        }
-        length = length
-            .checked_mul(10)
-            .and_then(|length| length.checked_add(i64::from(byte - b'0')))
-            .ok_or(INVALID)?;
-    }
-    length.try_into().map_err(|_| INVALID)
-}
-
-/// One line, one coding, one optional space before it. Coding names are case-insensitive (RFC 9112 section 7), other
-/// white space is legal too, but only ever seen in attempts to hide the line from somebody.
-fn check_transfer_encoding(value: &[u8], http_11: bool) -> Result<(), Fault> {
-    if !http_11 {
-        return Err(Fault::TransferEncoding("Transfer-Encoding in HTTP/1.0"));
-    }
-    let coding = value.strip_prefix(b" ").unwrap_or(value);
-    if coding.eq_ignore_ascii_case(b"chunked") {
-        Ok(())
-    } else {
-        Err(Fault::TransferEncoding(
-            "a Transfer-Encoding other than chunked",
-        ))
     }
 }

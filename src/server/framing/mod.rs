@@ -6,6 +6,7 @@
 
 mod chunked;
 mod fault;
+mod field;
 mod head;
 
 use std::ops::Range;
@@ -204,4 +205,766 @@ fn extend_without(front: &mut Vec<u8>, head: &[u8], cut: &[Range<usize>]) {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    //! One table of requests, each looked at whole, byte by byte and in random pieces.
+
+    use proptest::prelude::*;
+
+    use super::{Fault, HeadLimits, Position, Scanner};
+
+    const LIMITS: HeadLimits = HeadLimits {
+        header_size: 64 * 1024,
+    };
+
+    /// What becomes of a connection's bytes: the bytes passed on, the fault, and where it stands.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Outcome {
+        passed: Vec<u8>,
+        fault: Option<Fault>,
+        position: Position,
+        heads: u64,
+    }
+
+    fn look<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
+        let mut scanner = Scanner::new(LIMITS);
+        let mut passed = Vec::new();
+        let mut fault = None;
+        for piece in pieces {
+            let scan = scanner.scan(piece);
+            if fault.is_some() {
+                assert_eq!(
+                    (scan.front.len(), scan.range.len()),
+                    (0, 0),
+                    "accepted after a fault"
+                );
+                continue;
+            }
+            passed.extend_from_slice(&scan.front);
+            passed.extend_from_slice(&piece[scan.range]);
+            fault = scan.fault;
+        }
+        Outcome {
+            passed,
+            fault,
+            position: scanner.position(),
+            heads: scanner.heads(),
+        }
+    }
+
+    fn whole(bytes: &[u8]) -> Outcome {
+        look(std::iter::once(bytes))
+    }
+
+    fn split(bytes: &[u8], mut cuts: Vec<usize>) -> Outcome {
+        cuts.push(bytes.len());
+        for cut in &mut cuts {
+            *cut = (*cut).min(bytes.len());
+        }
+        cuts.sort_unstable();
+        let mut from = 0;
+        look(cuts.into_iter().map(move |cut| {
+            let piece = &bytes[from..cut];
+            from = cut;
+            piece
+        }))
+    }
+
+    /// A request with one more header line, and a `Host`.
+    fn get_with(line: &str) -> Vec<u8> {
+        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n").into_bytes()
+    }
+
+    fn chunked(body: &str) -> Vec<u8> {
+        format!("PUT /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+            .into_bytes()
+    }
+
+    fn host(value: &str) -> Vec<u8> {
+        format!("GET /v2/ HTTP/1.1\r\nHost: {value}\r\n\r\n").into_bytes()
+    }
+
+    fn line(request_line: &str) -> Vec<u8> {
+        format!("{request_line}\r\nHost: a\r\n\r\n").into_bytes()
+    }
+
+    /// Complete requests; every byte of them is passed on.
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn good() -> Vec<Vec<u8>> {
+        let mut good: Vec<Vec<u8>> = [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
+            "HEAD /v2/ HTTP/1.1\r\nHOST:a\r\n\r\n",
+            "get /v2/ HTTP/1.1\r\nhost:\t a \t\r\n\r\n",
+            "BREW /v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "TRACE /v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "OPTIONS /v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a/v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET https://a:5000/v2/?n=1 HTTP/1.1\r\nHost: a:5000\r\n\r\n",
+            "GET HTTP://a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /v2/../x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET //v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /v2/%2e%2e/%00?a=b&c=%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+            "PUT /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            "PUT /v2/ HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
+            "PUT /v2/ HTTP/1.1\r\nHost: a\r\ncontent-length:005\r\n\r\nhello",
+            "PUT /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: \t5 \r\n\r\n\n\n\r\n\0",
+            "POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            "PUT /v2/ HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+        ]
+        .iter()
+        .map(|text| text.as_bytes().to_vec())
+        .collect();
+        good.extend(
+            [
+                "X: ",
+                "X:",
+                "X: a b\tc",
+                "X: \"quoted, and: more\"",
+                "!#$%&'*+-.^_`|~0aZ: every token byte",
+                "Accept: a\r\nAccept: b",
+                "X_Y: underscore",
+                "Connection: authorization, host",
+                "Transfer-Encodings: chunked",
+                "Content-Lengths: 1",
+                "TE: trailers, gzip",
+                "Content-Length: 0\r\nX: y",
+            ]
+            .map(get_with),
+        );
+        good.push(b"GET / HTTP/1.1\r\nHost: a\r\nX: caf\xe9 \xff\r\n\r\n".to_vec());
+        good.extend(
+            [
+                "a",
+                "a:5000",
+                "A.example",
+                "127.0.0.1",
+                "127.0.0.1:0",
+                "[::1]",
+                "[::1]:5000",
+                "a_b.c-d~e",
+                "a:65535",
+            ]
+            .map(host),
+        );
+        good.extend(
+            [
+                "0\r\n\r\n",
+                "5\r\nhello\r\n0\r\n\r\n",
+                "00000000000005\r\nhello\r\n000\r\n\r\n",
+                "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
+                "2\r\n\r\n\r\n0\r\n\r\n",
+                "5;a=b\r\nhello\r\n0;c=\"d;e\"\r\n\r\n",
+                "5;\r\nhello\r\n0\r\n\r\n",
+                "0\r\nX-Trailer: y\r\nZ:\r\n\r\n",
+                "0\r\nContent-Length: 5\r\n\r\n",
+            ]
+            .map(chunked),
+        );
+        good.push(
+            b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+                .to_vec(),
+        );
+        good.push(
+            b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+                .to_vec(),
+        );
+        let long_target = format!("GET /{} HTTP/1.1", "a".repeat(8 * 1024 - 1));
+        good.push(line(&long_target));
+        good.push(get_with(&format!("X: {}", "a".repeat(60_000))));
+        good.push(get_with(&vec!["X: y"; 99].join("\r\n")));
+        good.push(chunked(&format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(255))));
+        good
+    }
+
+    /// Bytes that are refused, and with what reason code.
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn bad() -> Vec<(Vec<u8>, u16, &'static str)> {
+        let mut bad: Vec<(Vec<u8>, u16, &'static str)> = Vec::new();
+        let mut all = |status: u16, reason: &'static str, requests: Vec<Vec<u8>>| {
+            bad.extend(
+                requests
+                    .into_iter()
+                    .map(|request| (request, status, reason)),
+            );
+        };
+        all(
+            400,
+            "framing_conflict",
+            vec![
+                get_with("Content-Length: 5\r\nTransfer-Encoding: chunked"),
+                get_with("Transfer-Encoding: chunked\r\nContent-Length: 5"),
+                get_with("Transfer-Encoding: chunked\r\nContent-Length: 0"),
+                get_with("Content-Length: 5\r\nX: y\r\ntransfer-encoding: chunked"),
+            ],
+        );
+        all(
+            400,
+            "bad_te",
+            [
+                "Transfer-Encoding: xchunked",
+                "Transfer-Encoding: chunkedx",
+                "Transfer-Encoding:  chunked",
+                "Transfer-Encoding:\tchunked",
+                "Transfer-Encoding: \tchunked",
+                "Transfer-Encoding: chunked ",
+                "Transfer-Encoding: chunked\t",
+                "Transfer-Encoding: gzip, chunked",
+                "Transfer-Encoding: identity, chunked",
+                "Transfer-Encoding: chunked, chunked",
+                "Transfer-Encoding: chunked, identity",
+                "Transfer-Encoding: chunked,",
+                "Transfer-Encoding: ,chunked",
+                "Transfer-Encoding: identity",
+                "Transfer-Encoding: gzip",
+                "Transfer-Encoding:",
+                "Transfer-Encoding: \"chunked\"",
+                "Transfer-Encoding: chunked;q=1",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+                "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+            ]
+            .map(get_with)
+            .to_vec(),
+        );
+        all(
+            400,
+            "bad_te",
+            vec![
+                b"PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec(),
+                b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chun\xe9ked\r\n\r\n".to_vec(),
+            ],
+        );
+        all(
+            400,
+            "bad_cl",
+            [
+                "Content-Length: 5\r\nContent-Length: 6",
+                "Content-Length: 5\r\nContent-Length: 5",
+                "Content-Length: 5, 5",
+                "Content-Length: 5,6",
+                "Content-Length: +5",
+                "Content-Length: -5",
+                "Content-Length: 0x5",
+                "Content-Length: 5a",
+                "Content-Length: 5 5",
+                "Content-Length: 5.0",
+                "Content-Length: 1e3",
+                "Content-Length:",
+                "Content-Length: \"5\"",
+                "Content-Length: 9223372036854775808",
+                "Content-Length: 18446744073709551616",
+                "Content-Length: 99999999999999999999999999",
+            ]
+            .map(get_with)
+            .to_vec(),
+        );
+        all(
+            400,
+            "bad_chunk",
+            [
+                "g\r\n",
+                "-1\r\nx",
+                "+1\r\nx",
+                "0x1\r\nx",
+                " 1\r\nx",
+                "1 \r\nx",
+                "1\t\r\nx",
+                "\r\n",
+                ";a\r\n",
+                "5\nhello",
+                "5\rhello",
+                "5\r\nhellox\r\n",
+                "5\r\nhello\n0\r\n\r\n",
+                "5\r\nhello\rx",
+                "5\r\nhello0\r\n",
+                "11111111111111111\r\n",
+                "00000000000000001\r\nx",
+                "8000000000000000\r\n",
+                "FFFFFFFFFFFFFFFF\r\n",
+                "ffffffffffffffffffff\r\n",
+                "5;a\nhello",
+                "5;a\rhello",
+                "5;\0\r\nhello",
+                "5;a\x7f\r\nhello",
+                "0\r\n\n",
+                "0\r\n\rx",
+                "0\r\n: y\r\n\r\n",
+                "0\r\n X: y\r\n\r\n",
+                "0\r\nX : y\r\n\r\n",
+                "0\r\nX\r\n\r\n",
+                "0\r\nX: y\n\r\n",
+                "0\r\nX: \0\r\n\r\n",
+                "0\r\nX: y\r\n z\r\n\r\n",
+                "0\n\r\n",
+                "0\r\nX: y\rZ: a\r\n\r\n",
+            ]
+            .map(chunked)
+            .to_vec(),
+        );
+        all(
+            400,
+            "bad_chunk",
+            vec![
+                chunked(&format!("1;{}\r\nx\r\n", "e".repeat(257))),
+                chunked(&format!("1;{}\r\nx\r\n", "e".repeat(200)).repeat(41)),
+            ],
+        );
+        all(
+            431,
+            "too_large",
+            vec![
+                chunked(&format!("0\r\nX: {}\r\n\r\n", "y".repeat(8 * 1024))),
+                chunked(&format!("0\r\n{}\r\n", "X: y\r\n".repeat(101))),
+                get_with(&format!("X: {}", "a".repeat(64 * 1024))),
+                get_with(&format!("{}: y", "X".repeat(100 * 1024))),
+                get_with(&vec!["X: y"; 100].join("\r\n")),
+                get_with(&vec!["X: y"; 10_000].join("\r\n")),
+            ],
+        );
+        all(
+            414,
+            "too_large",
+            vec![
+                line(&format!("GET /{} HTTP/1.1", "a".repeat(8 * 1024))),
+                line(&format!("GET /{} HTTP/1.1", "a".repeat(1024 * 1024))),
+            ],
+        );
+        all(
+            400,
+            "bad_header",
+            [
+                "X : y",
+                "X\t: y",
+                "X y: z",
+                "X",
+                "X\r\n: y",
+                ": y",
+                " X: y",
+                "\tX: y",
+                "X: a\r\n folded",
+                "X: a\r\n\tfolded",
+                "X: \0",
+                "X: a\rb",
+                "X: a\nb",
+                "X: \x1b[31m",
+                "X: \x7f",
+                "X\0: y",
+                "X\x7f: y",
+                "(X): y",
+                "X/Y: z",
+                "X\"Y: z",
+                "X[0]: z",
+                "X@Y: z",
+                "Content-Length : 5",
+                "Transfer-Encoding : chunked",
+                "X: y\n",
+                "\n",
+            ]
+            .map(get_with)
+            .to_vec(),
+        );
+        all(
+            400,
+            "bad_header",
+            vec![
+                b"GET / HTTP/1.1\r\nHost: a\r\nX\xe9: y\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\nHost: a\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\n Host: a\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\nHost: a\r\n\n".to_vec(),
+                b"GET / HTTP/1.1\r\nHost: a\r\n\rX".to_vec(),
+            ],
+        );
+        all(
+            400,
+            "bad_host",
+            [
+                "",
+                " ",
+                "a b",
+                "a,b",
+                "a/b",
+                "user@a",
+                "a?b",
+                "a#b",
+                "a:",
+                "a:b",
+                "a:-1",
+                "a:+1",
+                "a:65536",
+                "a:80:80",
+                "[::1",
+                "::1",
+                "[::1]x",
+                "[a]",
+                "[fe80::1%eth0]",
+                "a%41",
+                "a\\b",
+                "a\"b",
+                "a;b",
+                "http://a",
+                ":80",
+                "<a>",
+                "a'b",
+                "a*",
+                "[]",
+            ]
+            .map(host)
+            .to_vec(),
+        );
+        all(
+            400,
+            "bad_host",
+            vec![
+                b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\nX: y\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\nHost: \xe9\r\n\r\n".to_vec(),
+                b"GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                b"GET http://a:x/ HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                b"GET http:///v2/ HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                host(&"a".repeat(254)),
+            ],
+        );
+        all(
+            400,
+            "bad_path",
+            [
+                "GET /v2/#x HTTP/1.1",
+                "GET # HTTP/1.1",
+                "GET v2/ HTTP/1.1",
+                "GET * HTTP/1.1",
+                "GET a:80 HTTP/1.1",
+                "GET ?x HTTP/1.1",
+                "GET ftp://a/ HTTP/1.1",
+                "GET http:/a HTTP/1.1",
+                "GET /\x7f HTTP/1.1",
+                "GET /\0 HTTP/1.1",
+                "GET /\t HTTP/1.1",
+                "GET /<x> HTTP/1.1",
+                "GET /é HTTP/1.1",
+                "OPTIONS ** HTTP/1.1",
+            ]
+            .map(line)
+            .to_vec(),
+        );
+        all(
+            400,
+            "bad_path",
+            vec![b"GET /\xc0\xae HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()],
+        );
+        all(
+            400,
+            "bad_request",
+            [
+                "GET /",
+                "GET",
+                "GET /v2/ HTTP/1.1 ",
+                "GET /v2/ http/1.1",
+                "GET /v2/ HTTP/1",
+                "GET /v2/ HTTP/11",
+                "GET /v2/ HTTP/1.10",
+                "GET /v2/  HTTP/1.1",
+                "GET /v2/ x HTTP/1.1",
+                "GET /v2/ HTTP/1.1x",
+                "GET /v2/ HTTPS/1.1",
+                "GET /v2/ HTTP/-1.1",
+                " GET /v2/ HTTP/1.1",
+                "\tGET / HTTP/1.1",
+                "G@T / HTTP/1.1",
+                "GET(/ HTTP/1.1",
+                "\0",
+                "\"GET\" / HTTP/1.1",
+                "GET /v2/ ",
+                "GET\t/ HTTP/1.1",
+            ]
+            .map(line)
+            .to_vec(),
+        );
+        all(
+            400,
+            "bad_request",
+            vec![
+                b"GET /\n".to_vec(),
+                b"GET /\r\n".to_vec(),
+                b"GET / HTTP/1.1\nHost: a\n\n".to_vec(),
+                b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                b"\x80\x2e\x01\x03\x01".to_vec(),
+                b"\xc3\xa9 / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x16\x03\x01".to_vec(),
+            ],
+        );
+        all(
+            505,
+            "bad_version",
+            [
+                "GET / HTTP/3.7",
+                "GET / HTTP/2.0",
+                "GET / HTTP/0.9",
+                "GET / HTTP/1.2",
+                "GET / HTTP/9.9",
+            ]
+            .map(line)
+            .to_vec(),
+        );
+        all(
+            405,
+            "method",
+            vec![
+                b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n".to_vec(),
+                line("CONNECT /v2/ HTTP/1.1"),
+            ],
+        );
+        all(
+            501,
+            "method",
+            vec![line(&format!("{} / HTTP/1.1", "A".repeat(33)))],
+        );
+        bad
+    }
+
+    #[test]
+    fn good_requests_pass_to_the_last_byte() {
+        let good = good();
+        assert!(good.len() >= 50, "{}", good.len());
+        for request in good {
+            let outcome = whole(&request);
+            let text = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
+            assert_eq!(outcome.fault, None, "{text:?}");
+            assert_eq!(outcome.position, Position::BetweenRequests, "{text:?}");
+            assert_eq!(outcome.heads, 1, "{text:?}");
+            assert!(outcome.passed == request, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bad_requests_are_refused_for_the_right_reason() {
+        let bad = bad();
+        assert!(bad.len() >= 170, "{}", bad.len());
+        for (request, status, reason) in bad {
+            let outcome = whole(&request);
+            let text = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
+            let fault = outcome
+                .fault
+                .unwrap_or_else(|| panic!("accepted: {text:?}"));
+            assert_eq!(
+                (fault.reason(), fault.status().unwrap().as_u16()),
+                (reason, status),
+                "{text:?}"
+            );
+            // Nothing of a head with a fault is passed on.
+            assert_eq!(
+                outcome.heads,
+                u64::from(
+                    fault.is_in_body() || request.starts_with(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                ),
+                "{text:?}"
+            );
+            assert_eq!(outcome.passed.is_empty(), outcome.heads == 0, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_verdict_does_not_depend_on_the_pieces() {
+        let all = good()
+            .into_iter()
+            .chain(bad().into_iter().map(|(request, ..)| request));
+        for request in all.filter(|request| request.len() < 20_000) {
+            let bytes = look(request.chunks(1));
+            assert!(
+                bytes == whole(&request),
+                "{:?}",
+                String::from_utf8_lossy(&request)
+            );
+            assert!(
+                look(request.chunks(7)) == bytes,
+                "{:?}",
+                String::from_utf8_lossy(&request)
+            );
+        }
+    }
+
+    #[test]
+    fn a_tls_hello_is_not_answered() {
+        let outcome = whole(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+        assert_eq!(outcome.fault, Some(Fault::TlsHello));
+        assert_eq!(Fault::TlsHello.status(), None);
+    }
+
+    #[test]
+    fn an_http2_preface_is_refused_by_version() {
+        let outcome = whole(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert_eq!(outcome.fault.map(Fault::reason), Some("bad_version"));
+        assert!(outcome.passed.is_empty());
+    }
+
+    #[test]
+    fn pipelined_requests_pass_up_to_the_first_bad_one() {
+        let mut bytes = chunked("5\r\nhello\r\n0\r\n\r\n");
+        bytes.extend(get_with("Content-Length: 3"));
+        bytes.extend_from_slice(b"abc");
+        bytes.extend(get_with("X: y"));
+        let good = bytes.clone();
+        bytes.extend(get_with("Transfer-Encoding: gzip, chunked"));
+        bytes.extend(get_with("X: never"));
+        let outcome = whole(&bytes);
+        assert_eq!(outcome.fault.map(Fault::reason), Some("bad_te"));
+        assert_eq!(outcome.heads, 3);
+        assert!(outcome.passed == good);
+    }
+
+    #[test]
+    fn upgrade_lines_never_reach_hyper() {
+        let request =
+        b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nHost: a\r\nX: y\r\nupgrade:websocket\r\nZ: z\r\n\r\n";
+        let seen = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nZ: z\r\n\r\n";
+        let twice: Vec<u8> = [get_with("A: b"), request.to_vec(), request.to_vec()].concat();
+        let expected = [get_with("A: b"), seen.to_vec(), seen.to_vec()].concat();
+        assert_eq!(whole(&twice).passed, expected);
+        assert_eq!(look(twice.chunks(1)).passed, expected);
+        assert_eq!(look(twice.chunks(50)).passed, expected);
+    }
+
+    #[test]
+    fn nothing_is_held_but_an_unfinished_head() {
+        let mut scanner = Scanner::new(LIMITS);
+        scanner.scan(b"GET / HTTP/1.1\r\nHo");
+        assert_eq!(
+            (scanner.position(), scanner.held.capacity() > 0),
+            (Position::InHead, true)
+        );
+        scanner.scan(b"st: a\r\nContent-Length: 9\r\n\r\nabc");
+        assert_eq!(
+            (scanner.position(), scanner.held.capacity()),
+            (Position::InBody, 0)
+        );
+        scanner.scan(b"abcabc");
+        assert_eq!(
+            (scanner.position(), scanner.held.capacity()),
+            (Position::BetweenRequests, 0)
+        );
+    }
+
+    #[test]
+    fn an_endless_head_is_cut_off_at_the_limit() {
+        let mut scanner = Scanner::new(HeadLimits { header_size: 1024 });
+        let mut sent = 0;
+        let mut piece = b"GET / HTTP/1.1\r\nX: ".to_vec();
+        loop {
+            sent += piece.len();
+            if let Some(fault) = scanner.scan(&piece).fault {
+                assert_eq!(fault, Fault::HeadTooLarge);
+                break;
+            }
+            assert!(scanner.held.len() <= 1024);
+            piece = vec![b'a'; 100];
+        }
+        assert!(sent <= 1124);
+    }
+
+    /// A byte of the kind that makes parsers differ.
+    fn any_byte() -> impl Strategy<Value = u8> {
+        prop_oneof![
+            3 => any::<u8>(),
+            2 => prop::sample::select(b"\r\n\t :,;0123aAfF\0/#?@[]".to_vec()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_judged_the_same_in_all_pieces(
+            bytes in prop::collection::vec(any_byte(), 0..300),
+            cuts in prop::collection::vec(0..300_usize, 0..12),
+        ) {
+            prop_assert_eq!(whole(&bytes), split(&bytes, cuts));
+        }
+
+        #[test]
+        fn mutated_requests_are_judged_the_same_in_all_pieces_and_mean_the_same_to_httparse(
+            which in any::<prop::sample::Index>(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any_byte(), 0..3_u8), 0..4),
+            cuts in prop::collection::vec(0..400_usize, 0..12),
+        ) {
+            let table: Vec<Vec<u8>> = good().into_iter().filter(|request| request.len() < 400).collect();
+            let mut bytes = which.get(&table).clone();
+            for (index, byte, kind) in edits {
+                let at = index.index(bytes.len());
+                match kind {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => { bytes.remove(at); }
+                }
+            }
+            let outcome = whole(&bytes);
+            prop_assert_eq!(&outcome, &split(&bytes, cuts));
+            check_against_httparse(&outcome)?;
+        }
+    }
+
+    /// Every request passed on is taken apart by hyper's parser in the same places.
+    fn check_against_httparse(outcome: &Outcome) -> Result<(), TestCaseError> {
+        let mut rest = outcome.passed.as_slice();
+        for _ in 0..outcome.heads {
+            let mut headers = [httparse::EMPTY_HEADER; 100];
+            let mut request = httparse::Request::new(&mut headers);
+            let parsed = request.parse(rest);
+            let Ok(httparse::Status::Complete(end)) = parsed else {
+                return Err(TestCaseError::fail(format!("{parsed:?}: {rest:?}")));
+            };
+            let named = |name: &str| {
+                let all: Vec<&[u8]> = request
+                    .headers
+                    .iter()
+                    .filter(|header| header.name.eq_ignore_ascii_case(name))
+                    .map(|header| header.value)
+                    .collect();
+                all
+            };
+            let (lengths, codings) = (named("content-length"), named("transfer-encoding"));
+            prop_assert!(lengths.len() + codings.len() <= 1);
+            prop_assert!(named("host").len() <= 1);
+            rest = &rest[end..];
+            if let [length] = lengths[..] {
+                let length: usize = std::str::from_utf8(length).unwrap().parse().unwrap();
+                rest = &rest[length.min(rest.len())..];
+            } else if !codings.is_empty() {
+                rest = skip_chunks(rest)?;
+            }
+        }
+        prop_assert!(rest.is_empty(), "bytes behind the last request");
+        Ok(())
+    }
+
+    /// Reads chunks with httparse's reader of chunk sizes.
+    fn skip_chunks(mut rest: &[u8]) -> Result<&[u8], TestCaseError> {
+        loop {
+            match httparse::parse_chunk_size(rest) {
+                Ok(httparse::Status::Complete((used, 0))) => {
+                    // The trailers, to the empty line.
+                    rest = &rest[used..];
+                    let mut headers = [httparse::EMPTY_HEADER; 100];
+                    return Ok(match httparse::parse_headers(rest, &mut headers) {
+                        Ok(httparse::Status::Complete((used, _))) => &rest[used..],
+                        _ => &[],
+                    });
+                }
+                Ok(httparse::Status::Complete((used, size))) => {
+                    let size = usize::try_from(size).unwrap_or(usize::MAX);
+                    let Some(next) = size.checked_add(used + 2).and_then(|to| rest.get(to..))
+                    else {
+                        return Ok(&[]);
+                    };
+                    rest = next;
+                }
+                Ok(httparse::Status::Partial) => return Ok(&[]),
+                Err(_) => return Err(TestCaseError::fail(format!("chunk size: {rest:?}"))),
+            }
+        }
+    }
+}

@@ -6,33 +6,26 @@
 //! leaves the answer alone. Reads of the next head stop while hyper still holds unread bytes.
 
 mod alarm;
+mod closing;
 mod exchanges;
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use alarm::Alarm;
+use closing::Closing;
 pub(crate) use exchanges::{Exchange, Exchanges};
 
 use super::framing::{Fault, HeadLimits, Position, Scanner};
 use super::transport::Transport;
-
-/// Longest close, from the last answer to the drop of the stream: nginx's `lingering_time`.
-const CLOSE: Duration = Duration::from_secs(30);
-/// Longest silence while we wait for a refused client to stop sending: nginx's `lingering_timeout`.
-const CLOSE_SILENCE: Duration = Duration::from_secs(5);
-/// Bytes dropped while a refused client goes on sending: what a line of 10 Gbit/s holds in a round trip of 50 ms, so that
-/// every client that stops when it sees the answer gets to see it.
-const CLOSE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The bytes of an answer to a request that hyper never saw, head and body; it must say `Connection: close`.
 pub(super) type Refusal = Arc<dyn Fn(Fault) -> Bytes + Send + Sync>;
@@ -80,24 +73,6 @@ enum Waiting {
     NextHead,
     RestOfHead,
     Body,
-}
-
-#[derive(Debug)]
-enum Closing {
-    Open,
-    Answer {
-        answer: Bytes,
-        by: Instant,
-    },
-    Shutdown {
-        by: Instant,
-    },
-    Linger {
-        by: Instant,
-        silent_by: Instant,
-        left: usize,
-    },
-    Closed,
 }
 
 impl<S: Transport> Guard<S> {
@@ -206,8 +181,7 @@ impl<S: Transport> Guard<S> {
         self.ended = true;
         if fault.status().is_some() {
             let answer = (self.refusal)(fault);
-            let by = Instant::now() + CLOSE;
-            self.closing = Closing::Answer { answer, by };
+            self.closing = Closing::answering(answer);
         }
         Poll::Ready(Ok(()))
     }
@@ -227,88 +201,6 @@ impl<S: Transport> Guard<S> {
         ready!(self.write_alarm.poll(cx, deadline));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
-
-    /// One step of closing: the refusal if there is one, the end of our side, then the rest of what the client sends,
-    /// since a socket closed over unread bytes is reset and takes the answer with it.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            self.closing = match &mut self.closing {
-                Closing::Open => Closing::Shutdown {
-                    by: Instant::now() + CLOSE,
-                },
-                Closing::Answer { answer, by } => {
-                    if answer.is_empty() {
-                        Closing::Shutdown { by: *by }
-                    } else {
-                        let write = Pin::new(&mut self.stream).poll_write(cx, answer)?;
-                        match write {
-                            Poll::Ready(0) => {
-                                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                            }
-                            Poll::Ready(written) => {
-                                answer.advance(written);
-                                continue;
-                            }
-                            Poll::Pending => ready!(give_up(&mut self.write_alarm, cx, *by)),
-                        }
-                    }
-                }
-                Closing::Shutdown { by } => {
-                    match Pin::new(&mut self.stream).poll_shutdown(cx) {
-                        // The client is gone; there is nobody left to linger for.
-                        Poll::Ready(Err(_)) => Closing::Closed,
-                        Poll::Ready(Ok(())) => Closing::Linger {
-                            by: *by,
-                            silent_by: Instant::now() + CLOSE_SILENCE,
-                            left: CLOSE_BYTES,
-                        },
-                        Poll::Pending => ready!(give_up(&mut self.write_alarm, cx, *by)),
-                    }
-                }
-                Closing::Linger { .. } => {
-                    ready!(self.poll_linger(cx));
-                    Closing::Closed
-                }
-                Closing::Closed => return Poll::Ready(Ok(())),
-            };
-        }
-    }
-
-    /// Ready when the client has stopped sending, or has sent or waited too long.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let more_is_coming =
-            self.fault.is_some() || self.scanner.position() != Position::BetweenRequests;
-        let Closing::Linger {
-            by,
-            silent_by,
-            left,
-        } = &mut self.closing
-        else {
-            return Poll::Ready(());
-        };
-        let mut space = [MaybeUninit::uninit(); 16 * 1024];
-        loop {
-            let mut buf = ReadBuf::uninit(&mut space);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    *left = left.saturating_sub(buf.filled().len());
-                    let now = Instant::now();
-                    *silent_by = now + CLOSE_SILENCE;
-                    if *left == 0 || now >= *by {
-                        return Poll::Ready(());
-                    }
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending if !more_is_coming => return Poll::Ready(()),
-                Poll::Pending => return self.read_alarm.poll(cx, (*silent_by).min(*by)),
-            }
-        }
-    }
-}
-
-/// The close is over when its time is.
-fn give_up(alarm: &mut Alarm, cx: &mut Context<'_>, by: Instant) -> Poll<Closing> {
-    alarm.poll(cx, by).map(|()| Closing::Closed)
 }
 
 impl<S: Transport> AsyncRead for Guard<S> {
@@ -403,4 +295,481 @@ impl<S: Transport> fmt::Debug for Guard<S> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    //! The guard in front of a real hyper connection.
+
+    use std::convert::Infallible;
+    use std::error::Error;
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{Request, Response, StatusCode};
+    use http_body::{Body, Frame};
+    use http_body_util::BodyExt;
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+    use tokio::time::{Instant, sleep};
+
+    use super::{Bounds, Exchange, Exchanges, Guard, Refusal};
+    use crate::server::framing::{Fault, HeadLimits};
+    use crate::server::transport::Transport;
+
+    impl Transport for DuplexStream {
+        fn abort(&mut self) {}
+    }
+
+    const BOUNDS: Bounds = Bounds {
+        head: HeadLimits {
+            header_size: 64 * 1024,
+        },
+        request_header: Duration::from_secs(30),
+        idle: Duration::from_secs(75),
+        stall: Duration::from_secs(60),
+    };
+
+    /// A body of `pieces` that ends well or badly.
+    struct Pieces {
+        left: Vec<Bytes>,
+        broken: bool,
+        exchange: Exchange,
+    }
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            if !self.left.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(self.left.remove(0)))));
+            }
+            if self.broken {
+                self.exchange.truncate();
+                return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+            }
+            Poll::Ready(None)
+        }
+    }
+
+    /// Serves one connection as the gateway would. `/slow` waits for `gate`.
+    fn serve<S: Transport + Send + 'static>(
+        stream: S,
+        gate: Arc<Notify>,
+    ) -> JoinHandle<hyper::Result<()>> {
+        let refusal: Refusal = Arc::new(|fault: Fault| {
+            let status = fault.status().unwrap();
+            format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{}",
+                fault.reason()
+            )
+            .into()
+        });
+        let guard = Guard::new(stream, BOUNDS, refusal);
+        let exchanges = guard.exchanges();
+        tokio::spawn(
+            http1::Builder::new()
+                .header_read_timeout(None)
+                .serve_connection(
+                    TokioIo::new(guard),
+                    service_fn(move |request| {
+                        answer(request, exchanges.clone(), Arc::clone(&gate))
+                    }),
+                ),
+        )
+    }
+
+    async fn answer(
+        request: Request<Incoming>,
+        exchanges: Exchanges,
+        gate: Arc<Notify>,
+    ) -> Result<Response<Pieces>, Infallible> {
+        let exchange = exchanges.begin();
+        let (parts, body) = request.into_parts();
+        let mut pieces = vec![Bytes::from(parts.uri.path().to_owned())];
+        let mut status = StatusCode::OK;
+        match parts.uri.path() {
+            "/slow" => gate.notified().await,
+            "/late" => sleep(Duration::from_secs(1000)).await,
+            "/refused" => status = StatusCode::UNAUTHORIZED,
+            "/big" => pieces = vec![Bytes::from(vec![b'x'; 64 * 1024]); 64],
+            _ => {}
+        }
+        if matches!(parts.uri.path(), "/body" | "/late") {
+            match body.collect().await {
+                Ok(body) => pieces = vec![body.to_bytes()],
+                Err(error) => {
+                    let cause = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+                    let fault = *cause.get_ref().unwrap().downcast_ref::<Fault>().unwrap();
+                    status = fault.status().unwrap();
+                    pieces = vec![Bytes::from(fault.reason())];
+                }
+            }
+        }
+        let broken = parts.uri.path() == "/broken";
+        let mut response = Response::new(Pieces {
+            left: pieces,
+            broken,
+            exchange,
+        });
+        *response.status_mut() = status;
+        Ok(response)
+    }
+
+    fn connect(room: usize) -> (DuplexStream, Arc<Notify>, JoinHandle<hyper::Result<()>>) {
+        let (client, server) = duplex(room);
+        let gate = Arc::new(Notify::new());
+        let task = serve(server, Arc::clone(&gate));
+        (client, gate, task)
+    }
+
+    /// Everything until the server closes, and how long that took.
+    async fn rest(client: &mut DuplexStream) -> (String, Duration) {
+        let start = Instant::now();
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.unwrap();
+        (String::from_utf8(bytes).unwrap(), start.elapsed())
+    }
+
+    async fn read_until(client: &mut DuplexStream, end: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            text.push(client.read_u8().await.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    async fn exchange(sent: &[u8]) -> (String, Duration) {
+        let (mut client, _gate, _task) = connect(1 << 20);
+        client.write_all(sent).await.unwrap();
+        rest(&mut client).await
+    }
+
+    fn seconds(range: (u64, u64), elapsed: Duration) -> bool {
+        (Duration::from_secs(range.0)..Duration::from_secs(range.1)).contains(&elapsed)
+    }
+
+    const GET: &[u8] = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n";
+    const BAD: &[u8] = b"GET /two HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_in_single_bytes_is_served() {
+        let (mut client, _gate, _task) = connect(1);
+        let request = [
+            GET,
+            b"PUT /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+        ]
+        .concat();
+        let (mut read, mut write) = tokio::io::split(&mut client);
+        let mut text = String::new();
+        let (_, written) = tokio::join!(read.read_to_string(&mut text), write.write_all(&request));
+        written.unwrap();
+        assert!(text.contains("/one"), "{text}");
+        assert!(text.contains("hello"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_larger_than_hypers_first_buffer_is_served_from_pieces() {
+        let (mut client, _gate, _task) = connect(1 << 20);
+        let request = format!(
+            "GET /one HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {}\r\n\r\n",
+            "y".repeat(60_000)
+        );
+        for piece in request.as_bytes().chunks(10_000) {
+            client.write_all(piece).await.unwrap();
+            sleep(Duration::from_millis(10)).await;
+        }
+        let (text, _) = rest(&mut client).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_head_is_answered_408_in_time() {
+        let (mut client, _gate, _task) = connect(1 << 20);
+        let (mut read, mut write) = tokio::io::split(&mut client);
+        let start = Instant::now();
+        let drip = async move {
+            for byte in GET.iter().take(25) {
+                sleep(Duration::from_secs(2)).await;
+                if write.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let receive = async move {
+            let mut text = String::new();
+            read.read_to_string(&mut text).await.unwrap();
+            (text, start.elapsed())
+        };
+        let ((), (text, elapsed)) = tokio::join!(drip, receive);
+        assert!(
+            text.starts_with("HTTP/1.1 408") && text.ends_with("timeout"),
+            "{text}"
+        );
+        assert!(seconds((30, 31), elapsed), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_head_has_its_own_time() {
+        let (mut client, _gate, _task) = connect(1 << 20);
+        client.write_all(GET).await.unwrap();
+        read_until(&mut client, "/one\r\n0\r\n\r\n").await;
+        sleep(Duration::from_secs(70)).await;
+        client.write_all(b"GET").await.unwrap();
+        let (text, elapsed) = rest(&mut client).await;
+        assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+        assert!(seconds((30, 31), elapsed), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_closed_without_a_word() {
+        let (text, elapsed) = exchange(b"").await;
+        assert_eq!(text, "");
+        assert!(seconds((30, 31), elapsed), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_closed_without_a_word() {
+        let (mut client, _gate, task) = connect(1 << 20);
+        client.write_all(GET).await.unwrap();
+        read_until(&mut client, "/one\r\n0\r\n\r\n").await;
+        let (text, elapsed) = rest(&mut client).await;
+        assert_eq!(text, "");
+        assert!(seconds((75, 76), elapsed), "{elapsed:?}");
+        task.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_clock_runs_while_an_answer_is_being_made() {
+        let (mut client, gate, _task) = connect(1 << 20);
+        client
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET /tw")
+            .await
+            .unwrap();
+        sleep(Duration::from_secs(500)).await;
+        gate.notify_one();
+        let (text, elapsed) = rest(&mut client).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        assert!(text.contains("/slow\r\n0\r\n\r\nHTTP/1.1 408"), "{text}");
+        assert!(seconds((30, 31), elapsed), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_request_is_refused_in_our_words() {
+        let (text, elapsed) = exchange(BAD).await;
+        assert_eq!(
+            text,
+            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nbad_host"
+        );
+        assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_request_waits_for_the_answer_before_it() {
+        let (mut client, gate, _task) = connect(1 << 20);
+        let bytes = [b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n", GET, BAD].concat();
+        client.write_all(&bytes).await.unwrap();
+        sleep(Duration::from_secs(200)).await;
+        gate.notify_one();
+        let (text, _) = rest(&mut client).await;
+        let order: Vec<usize> = ["/slow\r\n0\r\n\r\n", "/one\r\n0\r\n\r\n", "bad_host"]
+            .iter()
+            .map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}")))
+            .collect();
+        assert!(order.is_sorted(), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_never_lands_in_an_answer_that_is_still_leaving() {
+        let (mut client, _gate, _task) = connect(1000);
+        let bytes = [b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n", BAD].concat();
+        client.write_all(&bytes).await.unwrap();
+        let mut text = String::new();
+        let mut piece = vec![0; 100_000];
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            let read = client.read(&mut piece).await.unwrap();
+            if read == 0 {
+                break;
+            }
+            text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        }
+        assert_eq!(text.matches('x').count(), 64 * 64 * 1024);
+        let tail = &text[text.len() - 100..];
+        assert!(
+            tail.contains("\r\n0\r\n\r\nHTTP/1.1 400 Bad Request\r\n"),
+            "{tail}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_request_behind_a_closing_one_is_not_answered() {
+        let bytes = [
+            b"GET /one HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            BAD,
+        ]
+        .concat();
+        let (text, _) = exchange(&bytes).await;
+        assert!(text.ends_with("/one\r\n0\r\n\r\n"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_chunk_is_answered_by_the_service() {
+        let head = "PUT /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for body in [
+            "5\r\nhello\r\nxyz\r\n",
+            "5\nhello",
+            "5\r\nhelloX",
+            "-1\r\n",
+            "0\r\n: y\r\n\r\n",
+        ] {
+            let (text, _) = exchange(format!("{head}{body}").as_bytes()).await;
+            assert!(text.starts_with("HTTP/1.1 400"), "{body:?}: {text}");
+            assert!(text.contains("bad_chunk"), "{body:?}: {text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_is_answered_by_the_service() {
+        let (text, elapsed) =
+            exchange(b"PUT /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel").await;
+        assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+        assert!(seconds((60, 61), elapsed), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_nobody_asks_for_may_wait() {
+        let (mut client, _gate, _task) = connect(1 << 20);
+        client
+        .write_all(
+            b"PUT /late HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel",
+        )
+        .await
+        .unwrap();
+        sleep(Duration::from_secs(1030)).await;
+        client.write_all(b"lo").await.unwrap();
+        let (text, _) = rest(&mut client).await;
+        assert!(
+            text.starts_with("HTTP/1.1 200") && text.contains("hello"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_lives_as_long_as_it_moves() {
+        let (mut client, _gate, _task) = connect(1 << 20);
+        client
+            .write_all(
+                b"PUT /body HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\nConnection: close\r\n\r\n",
+            )
+            .await
+            .unwrap();
+        for _ in 0..20 {
+            sleep(Duration::from_secs(59)).await;
+            client.write_all(b"x").await.unwrap();
+        }
+        let (text, _) = rest(&mut client).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_is_dropped_and_a_slow_one_is_not() {
+        let (mut client, _gate, task) = connect(1000);
+        client
+            .write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut piece = [0; 500];
+        for _ in 0..20 {
+            sleep(Duration::from_secs(59)).await;
+            client.read_exact(&mut piece).await.unwrap();
+        }
+        assert!(!task.is_finished());
+        sleep(Duration::from_secs(61)).await;
+        assert!(task.await.unwrap().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tls_hello_is_closed_without_an_answer() {
+        let (text, elapsed) = exchange(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await;
+        assert_eq!(text, "");
+        assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upgrade_is_ignored_and_the_close_is_clean() {
+        let bytes = [
+            b"GET /one HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+            BAD,
+        ]
+        .concat();
+        let (text, _) = exchange(&bytes).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        assert!(text.ends_with("bad_host"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endless_sender_is_cut_off_after_its_refusal() {
+        let (mut client, _gate, task) = connect(1 << 16);
+        client.write_all(BAD).await.unwrap();
+        let start = Instant::now();
+        while client.write_all(b"more").await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!(seconds((29, 32), start.elapsed()), "{:?}", start.elapsed());
+        task.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refused_upload_reads_its_answer_over_tcp() {
+        let (mut client, _task) = loopback().await;
+        let head = format!(
+            "PUT /refused HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            32 << 20
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        // The client reads nothing before it has sent all: no write may fail, and the answer must still be there.
+        let piece = vec![0; 1 << 20];
+        for _ in 0..32 {
+            client.write_all(&piece).await.unwrap();
+        }
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 401"), "{text}");
+        assert!(text.contains("/refused"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_truncated_answer_ends_in_a_reset() {
+        let (mut client, task) = loopback().await;
+        client
+            .write_all(b"GET /broken HTTP/1.0\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(task.await.unwrap().is_err());
+        let mut text = Vec::new();
+        let error = client.read_to_end(&mut text).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    async fn loopback() -> (TcpStream, JoinHandle<hyper::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (
+            client.unwrap(),
+            serve(accepted.unwrap().0, Arc::new(Notify::new())),
+        )
+    }
+}
