@@ -280,8 +280,8 @@ fn milliseconds(duration: Duration) -> Value {
     Value::from(whole as f64 + f64::from(micros) / 1000.0)
 }
 
-fn text(value: Cow<'_, [u8]>) -> Value {
-    String::from_utf8_lossy(&value).into()
+fn text(value: impl AsRef<[u8]>) -> Value {
+    String::from_utf8_lossy(value.as_ref()).into()
 }
 
 /// Redacted before it is cut, so that the cut cannot hide a key.

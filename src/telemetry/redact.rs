@@ -26,8 +26,8 @@ const SECRET_PARTS: &[&[u8]] = &[
     b"private",
 ];
 
-/// Whole query keys, in lower case, whose value is a secret: codes of OAuth, signatures of Azure (`sig`) and CloudFront
-/// (`policy`), and the sealed state of registry:2's uploads (`_state`).
+/// Whole query keys, in lower case, whose value is a secret: codes of OAuth, signatures of Azure (`sig`) and of
+/// Amazon's edge (`policy`), and the sealed state of registry:2's uploads (`_state`).
 const SECRET_KEYS: &[&[u8]] = &[
     b"code",
     b"sig",

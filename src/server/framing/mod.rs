@@ -205,7 +205,7 @@ fn extend_without(front: &mut Vec<u8>, head: &[u8], cut: &[Range<usize>]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     //! One table of requests, each looked at whole, byte by byte and in random pieces.
 
     use proptest::prelude::*;
@@ -289,7 +289,7 @@ mod tests {
 
     /// Complete requests; every byte of them is passed on.
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn good() -> Vec<Vec<u8>> {
+    pub(in crate::server) fn good() -> Vec<Vec<u8>> {
         let mut good: Vec<Vec<u8>> = [
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -32,11 +32,16 @@ impl Exchanges {
         Exchange(self.clone())
     }
 
-    /// Whether any of the first `requests` is still being answered; if so, `waker` is woken when one of them ends.
-    pub(super) fn are_open(&self, requests: u64, waker: &Waker) -> bool {
+    /// Whether any of the first `requests` is still being answered.
+    pub(super) fn are_open(&self, requests: u64) -> bool {
+        self.0.ended.load(Ordering::Acquire) < requests
+    }
+
+    /// As `are_open`; if so, `waker` is woken when one of them ends.
+    pub(super) fn are_open_or_wake(&self, requests: u64, waker: &Waker) -> bool {
         // First the waker, then the look: an end in between is seen by one of them.
         self.0.waker.register(waker);
-        self.0.ended.load(Ordering::Acquire) < requests
+        self.are_open(requests)
     }
 
     pub(super) fn is_truncated(&self) -> bool {

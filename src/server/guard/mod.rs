@@ -166,7 +166,8 @@ impl<S: Transport> Guard<S> {
 
     /// No request is being answered and every answer has left; if not, the task is woken when that changes.
     fn is_quiet(&self, cx: &Context<'_>) -> bool {
-        !self.exchanges.are_open(self.scanner.heads(), cx.waker()) && self.flushed
+        let requests = self.scanner.heads();
+        !self.exchanges.are_open_or_wake(requests, cx.waker()) && self.flushed
     }
 
     /// Tells hyper of a fault: inside a body as an error, else as the end of the stream, once nothing is being answered.
@@ -278,7 +279,11 @@ impl<S: Transport> AsyncWrite for Guard<S> {
 
 impl<S: Transport> Drop for Guard<S> {
     fn drop(&mut self) {
-        if self.exchanges.is_truncated() {
+        // Besides answers known to be truncated: those cut off by a panic, by a failed write or by the end of a drain.
+        let requests = self.scanner.heads();
+        let cut_off = !matches!(self.closing, Closing::Closed)
+            && (self.exchanges.are_open(requests) || !self.flushed);
+        if cut_off || self.exchanges.is_truncated() {
             self.stream.abort();
         }
     }
@@ -314,6 +319,7 @@ mod tests {
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
+    use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Notify;
@@ -341,6 +347,7 @@ mod tests {
     struct Pieces {
         left: Vec<Bytes>,
         broken: bool,
+        hanging: bool,
         exchange: Exchange,
     }
 
@@ -354,6 +361,9 @@ mod tests {
         ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
             if !self.left.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(self.left.remove(0)))));
+            }
+            if self.hanging {
+                return Poll::Pending;
             }
             if self.broken {
                 self.exchange.truncate();
@@ -418,9 +428,11 @@ mod tests {
             }
         }
         let broken = parts.uri.path() == "/broken";
+        let hanging = parts.uri.path() == "/hanging";
         let mut response = Response::new(Pieces {
             left: pieces,
             broken,
+            hanging,
             exchange,
         });
         *response.status_mut() = status;
@@ -761,6 +773,70 @@ mod tests {
         let mut text = Vec::new();
         let error = client.read_to_end(&mut text).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn an_answer_cut_off_by_a_drain_ends_in_a_reset() {
+        let (mut client, task) = loopback().await;
+        client
+            .write_all(b"GET /hanging HTTP/1.0\r\n\r\n")
+            .await
+            .unwrap();
+        let mut text = Vec::new();
+        while !text.ends_with(b"/hanging") {
+            text.push(client.read_u8().await.unwrap());
+        }
+        task.abort();
+        let error = client.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_complete_ends_in_a_fin() {
+        let (mut client, task) = loopback().await;
+        let pipelined = [b"GET /one HTTP/1.0\r\n\r\n", GET, BAD].concat();
+        client.write_all(&pipelined).await.unwrap();
+        task.await.unwrap().unwrap();
+        let mut text = Vec::new();
+        client.read_to_end(&mut text).await.unwrap();
+        assert!(text.ends_with(b"/one"));
+    }
+
+    proptest! {
+        #[test]
+        fn hyper_never_refuses_what_the_scanner_accepts(
+            which in any::<prop::sample::Index>(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..4),
+            piece in 1..200_usize,
+        ) {
+            let table = crate::server::framing::tests::good();
+            let mut bytes = which.get(&table).clone();
+            for (index, byte, kind) in edits {
+                let at = index.index(bytes.len());
+                match kind {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => { bytes.remove(at); }
+                }
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            let text = runtime.block_on(async {
+                let (mut client, _gate, _task) = connect(1 << 20);
+                for piece in bytes.chunks(piece) {
+                    client.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).await.unwrap();
+                String::from_utf8_lossy(&answer).into_owned()
+            });
+            // hyper's own answers have no body.
+            prop_assert!(!text.contains("content-length: 0"), "{text}");
+        }
     }
 
     async fn loopback() -> (TcpStream, JoinHandle<hyper::Result<()>>) {
