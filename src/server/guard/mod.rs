@@ -611,7 +611,13 @@ mod tests {
         let mut piece = vec![0; 100_000];
         loop {
             sleep(Duration::from_millis(100)).await;
+            let start = Instant::now();
             let read = client.read(&mut piece).await.unwrap();
+            assert!(
+                start.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                start.elapsed()
+            );
             if read == 0 {
                 break;
             }
