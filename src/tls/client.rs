@@ -54,7 +54,7 @@ pub(crate) fn client_config(
 ) -> Result<ClientTls, Vec<Error>> {
     let provider = provider();
     let mut faults = Vec::new();
-    let trusted = match ca.map(|path| trusted(path)).transpose() {
+    let trusted = match ca.map(trusted).transpose() {
         Ok(Some(trusted)) => trusted,
         Ok(None) => (system_roots(), Vec::new()),
         Err(fault) => {

@@ -12,7 +12,7 @@ use rustls::{CertificateError, OtherError};
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity};
 
 use super::authority::{Authority, Trust};
-use super::revocation::Status;
+use super::revocation::{Lists, Status};
 use super::x509::{Certificate, Signed, unix};
 
 /// A client certificate that was turned away.
@@ -25,6 +25,10 @@ pub(crate) struct Refusal {
     /// Why, for the operator.
     pub reason: String,
 }
+
+/// A refusal with what its alert is made of.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) Refusal, pub(super) CertificateError);
 
 /// A judgement against a certificate: what the alert is made of, and why in words.
 struct Fault(CertificateError, String);
@@ -42,14 +46,14 @@ impl Trust {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<UnixTime, (Refusal, CertificateError)> {
+    ) -> Result<UnixTime, Box<Refused>> {
         let Ok(certificate) = Certificate::parse(leaf) else {
             let refusal = Refusal {
                 subject: String::new(),
                 serial: String::new(),
                 reason: "it cannot be read".to_owned(),
             };
-            return Err((refusal, CertificateError::BadEncoding));
+            return Err(Box::new(Refused(refusal, CertificateError::BadEncoding)));
         };
         self.judge(&certificate, leaf, intermediates, now)
             .map_err(|Fault(error, reason)| {
@@ -58,7 +62,7 @@ impl Trust {
                     serial: certificate.serial_text(),
                     reason,
                 };
-                (refusal, error)
+                Box::new(Refused(refusal, error))
             })?;
         Ok(self.next_date(&certificate, intermediates, now))
     }
@@ -92,7 +96,7 @@ impl Trust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Fault> {
-        let entity = EndEntityCert::try_from(leaf).map_err(|error| fault(certificate, error))?;
+        let entity = EndEntityCert::try_from(leaf).map_err(|error| fault(certificate, &error))?;
         let anchors: Vec<TrustAnchor<'_>> = self
             .anchors
             .iter()
@@ -107,7 +111,7 @@ impl Trust {
         let lists = self.lists.as_ref().map(|lists| lists.all());
         let revocation =
             match (&self.lists, &lists) {
-                (Some(known), Some(all)) => Some(known.options(all).ok_or_else(|| {
+                (Some(_), Some(all)) => Some(Lists::options(all).ok_or_else(|| {
                     Fault::new(CertificateError::UnknownRevocationStatus, NO_LIST)
                 })?),
                 _ => None,
@@ -123,7 +127,7 @@ impl Trust {
                 None,
             )
             .map(|_| ())
-            .map_err(|error| fault(certificate, error))
+            .map_err(|error| fault(certificate, &error))
     }
 
     /// A leaf without extensions, straight below one of the authorities of the CA file.
@@ -157,7 +161,7 @@ impl Trust {
         now: UnixTime,
         depth: usize,
     ) -> Result<(), Fault> {
-        signed_by(&subject.signed, issuer.key).map_err(|error| fault(subject, error))?;
+        signed_by(&subject.signed, issuer.key).map_err(|error| fault(subject, &error))?;
         in_time(issuer, now, "its CA")?;
         if !issuer.may_sign_certificates() || !issuer.may_be_client() {
             return Err(Fault::new(
@@ -219,7 +223,7 @@ impl Trust {
             .chain(self.authorities.iter().map(|authority| &authority.der))
             .filter_map(|der| Certificate::parse(der).ok())
             .map(|certificate| unix(certificate.not_after));
-        let lists = self.lists.iter().flat_map(|lists| lists.ends());
+        let lists = self.lists.iter().flat_map(Lists::ends);
         let leaf = unix(leaf.not_after);
         others
             .chain(lists)
@@ -245,10 +249,10 @@ fn in_time(certificate: &Certificate<'_>, now: UnixTime, whose: &str) -> Result<
 }
 
 /// What webpki says, as an alert and in words.
-fn fault(certificate: &Certificate<'_>, error: webpki::Error) -> Fault {
+fn fault(certificate: &Certificate<'_>, error: &webpki::Error) -> Fault {
     use CertificateError as Alert;
     use webpki::Error as Cause;
-    let (alert, reason) = match &error {
+    let (alert, reason) = match error {
         Cause::CertExpired { .. } | Cause::InvalidCertValidity => (
             Alert::Expired,
             "it, or a CA above it, has expired".to_owned(),

@@ -105,7 +105,6 @@ impl Lists {
 
     /// The checks that webpki makes along a chain: every certificate below the root, fresh lists only.
     pub(super) fn options<'a>(
-        &self,
         lists: &'a [&'a CertRevocationList<'a>],
     ) -> Option<RevocationOptions<'a>> {
         let builder = RevocationOptionsBuilder::new(lists).ok()?;

@@ -53,7 +53,7 @@ impl Standing {
         };
         let until = trust
             .verify(leaf, intermediates, now)
-            .map_err(|(refusal, _)| refusal)?;
+            .map_err(|refused| refused.0)?;
         // the date first: a reader that sees the new generation with the old date judges once more, no harm done
         self.judged.until.store(until.as_secs(), Ordering::Relaxed);
         self.judged

@@ -16,7 +16,7 @@ use rustls::{
 use webpki::RawPublicKeyEntity;
 
 use super::authority::Trust;
-use super::judgement::Refusal;
+use super::judgement::{Refusal, Refused};
 use super::x509::Certificate;
 
 tokio::task_local! {
@@ -59,7 +59,8 @@ impl ClientCertVerifier for Verifier {
     ) -> Result<ClientCertVerified, rustls::Error> {
         match self.trust.verify(end_entity, intermediates, now) {
             Ok(_) => Ok(ClientCertVerified::assertion()),
-            Err((refusal, error)) => {
+            Err(refused) => {
+                let Refused(refusal, error) = *refused;
                 // outside of a handshake of ours nobody asks
                 let _ = REFUSED.try_with(|refused| refused.replace(Some(refusal)));
                 Err(error.into())

@@ -227,14 +227,14 @@ impl<'a> RevocationList<'a> {
     pub(super) fn parse(der: &'a [u8]) -> der::Result<Self> {
         let signed = Signed::parse(der)?;
         let mut tbs = reader(signed.message, Tag::Sequence)?;
-        let version = match tbs.peek_tag()? {
+        let version = match Tag::peek(&tbs)? {
             Tag::Integer => u8::decode(&mut tbs)?.saturating_add(1),
             _ => 1,
         };
         tbs.tlv_bytes()?;
         let issuer = tbs.tlv_bytes()?;
         let this_update = Time::decode(&mut tbs)?;
-        let next_update = match tbs.peek_tag() {
+        let next_update = match Tag::peek(&tbs) {
             Ok(Tag::UtcTime | Tag::GeneralizedTime) => Some(Time::decode(&mut tbs)?),
             _ => None,
         };
@@ -288,7 +288,7 @@ fn optional<'a>(reader: &mut SliceReader<'a>, number: u32) -> der::Result<Option
     if reader.is_finished() {
         return Ok(None);
     }
-    let tag = reader.peek_tag()?;
+    let tag = Tag::peek(reader)?;
     if !matches!(tag, Tag::ContextSpecific { number: found, .. } if found == TagNumber(number)) {
         return Ok(None);
     }

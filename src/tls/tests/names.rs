@@ -172,13 +172,38 @@ async fn garbage_and_silence_end_the_handshake() {
 async fn a_hello_in_single_bytes_is_understood() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let (server, _) = load(&settings(folder.pair("server", &ca.server(&["a.test"]))));
-    let (ours, theirs) = tokio::io::duplex(1);
-    let client = TlsConnector::from(Client::new().ready());
-    let (served, connected) = tokio::join!(
-        server.accept(ours),
-        client.connect(ServerName::try_from("a.test").unwrap(), theirs)
-    );
-    assert!(served.is_ok() && connected.is_ok());
+    let (ours, outside) = tokio::io::duplex(1 << 16);
+    let (inside, theirs) = tokio::io::duplex(1 << 16);
+    let relay = async {
+        let (mut answers, mut to_server) = tokio::io::split(outside);
+        let (mut from_client, mut to_client) = tokio::io::split(inside);
+        let forward = async {
+            let mut byte = [0];
+            while let Ok(1..) = from_client.read(&mut byte).await {
+                if to_server.write_all(&byte).await.is_err() {
+                    break; // the server has what it wants
+                }
+                // the server sees it alone
+                tokio::task::yield_now().await;
+            }
+        };
+        let back = tokio::io::copy(&mut answers, &mut to_client);
+        // the client may be gone before the tickets reach it
+        let ((), _gone) = tokio::join!(forward, back);
+    };
+    let serve = async {
+        let (mut stream, _) = server.accept(ours).await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let connect = async {
+        let connector = TlsConnector::from(Client::new().ready());
+        let name = ServerName::try_from("a.test").unwrap();
+        let mut stream = connector.connect(name, theirs).await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let all = async { tokio::join!(serve, connect, relay) };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, all).await.unwrap();
 }
 
 #[tokio::test]
@@ -188,11 +213,11 @@ async fn a_cut_connection_is_no_end() {
     for clean in [true, false] {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let client = TlsConnector::from(Client::new().ready());
-        let (served, connected) = tokio::join!(
+        let (accepted, opened) = tokio::join!(
             server.accept(ours),
             client.connect(ServerName::try_from("a.test").unwrap(), theirs)
         );
-        let (mut stream, mut connected) = (served.unwrap().0, connected.unwrap());
+        let (mut stream, mut connected) = (accepted.unwrap().0, opened.unwrap());
         stream.set_buffer_limit(Some(1 << 20));
         connected.write_all(b"half").await.unwrap();
         if clean {

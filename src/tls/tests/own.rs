@@ -42,9 +42,9 @@ async fn the_first_start_makes_a_certificate_that_clients_can_trust() {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     for name in ["localhost", "127.0.0.1", "::1", "[::1]", host.trim()] {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
-        let (served, connected) = tokio::join!(server.accept(ours), client.connect(name, theirs));
-        connected.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        served.unwrap();
+        let (accepted, opened) = tokio::join!(server.accept(ours), client.connect(name, theirs));
+        opened.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        accepted.unwrap();
     }
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (_, other) = tokio::join!(server.accept(ours), client.connect("other.test", theirs));
@@ -91,7 +91,7 @@ fn a_half_made_folder_is_completed_or_named() {
             Ok(_) => assert_eq!(expected, "", "{missing:?}"),
             Err(faults) => {
                 assert!(
-                    expected != "" && faults.contains(expected),
+                    !expected.is_empty() && faults.contains(expected),
                     "{missing:?}: {faults}"
                 );
             }

@@ -75,10 +75,10 @@ async fn our_certificate_is_shown_to_an_upstream_that_asks() {
     let files = folder.pair("gate", &ca.client("gate", 1));
     let client = client_config(Some(&folder.path("ca.crt")), Some(&files)).unwrap();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let (served, connected) =
+    let (accepted, opened) =
         tokio::join!(server.accept(ours), client.connect("registry.test", theirs));
-    connected.unwrap();
-    assert_eq!(served.unwrap().1.certificate.unwrap().name(), "gate");
+    opened.unwrap();
+    assert_eq!(accepted.unwrap().1.certificate.unwrap().name(), "gate");
 
     let broken = CertificateFiles {
         certificate: folder.path("none"),
