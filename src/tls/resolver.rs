@@ -66,3 +66,56 @@ impl ResolvesServerCert for Resolver {
 pub(super) fn normal(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::KeyPair;
+    use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+
+    use super::*;
+
+    fn material(names: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Material {
+        let key = KeyPair::generate_for(algorithm).unwrap().serialize_der();
+        let key = any_supported_type(&PrivatePkcs8KeyDer::from(key).into()).unwrap();
+        Material {
+            key: Arc::new(CertifiedKey::new(Vec::new(), key)),
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn names_choose_and_a_key_that_the_client_cannot_check_is_passed_over() {
+        let p256 = &rcgen::PKCS_ECDSA_P256_SHA256;
+        let default = material(&["default.test"], p256);
+        let first = material(&["both.test", "*.wild.test"], &rcgen::PKCS_ED25519);
+        let second = material(&["both.test", "exact.wild.test", "dot.test."], p256);
+        let more = [first.clone(), second.clone()];
+        let resolver = Resolver::new(&default, &more);
+        let (ed25519, ecdsa) = (
+            SignatureScheme::ED25519,
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+        );
+        let long = "x".repeat(300);
+        let table = [
+            (Some("both.test"), &[ed25519, ecdsa][..], &first),
+            (Some("both.test"), &[ecdsa], &second),
+            (Some("BOTH.test."), &[ecdsa], &second),
+            (Some("a.wild.test"), &[ed25519], &first),
+            (Some("exact.wild.test"), &[ed25519, ecdsa], &second),
+            (Some("dot.test"), &[ecdsa], &second),
+            (Some("a.b.wild.test"), &[ed25519], &default),
+            (Some(".wild.test"), &[ed25519], &first),
+            (Some("wild.test"), &[ed25519], &default),
+            (Some("*"), &[ecdsa], &default),
+            (Some("."), &[ecdsa], &default),
+            (Some(""), &[], &default),
+            (Some(&long), &[ecdsa], &default),
+            (None, &[ecdsa], &default),
+        ];
+        for (name, schemes, expected) in table {
+            let chosen = resolver.choose(name, schemes);
+            assert!(Arc::ptr_eq(&chosen, &expected.key), "{name:?} {schemes:?}");
+        }
+    }
+}
