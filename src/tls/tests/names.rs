@@ -264,7 +264,7 @@ async fn versions_suites_and_protocols_are_the_promised_ones() {
             .with_safe_default_protocol_versions()
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anything))
+            .with_custom_certificate_verifier(Arc::new(client::Anything))
             .with_no_client_auth();
         let met = meet(&server, &Arc::new(config), "a.test").await;
         assert_eq!(met.client.unwrap().suite, suite);
