@@ -174,7 +174,7 @@ mod tests {
         let ends = Ends::default();
         let told = Arc::clone(&ends);
         let body = Watched::new(body, move |end, bytes| {
-            told.lock().unwrap().push((end, bytes))
+            told.lock().unwrap().push((end, bytes));
         });
         (body, ends)
     }

@@ -4,6 +4,7 @@
 //! (500, no insides). An answer carries a code of the distribution specification and a sentence of our own: docker
 //! repeats a push for 50 s when it gets a standard sentence without detail.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -98,7 +99,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn new(status: StatusCode, code: Code, reason: &'static str, message: impl ToString) -> Self {
+    fn new<M: fmt::Display + ?Sized>(
+        status: StatusCode,
+        code: Code,
+        reason: &'static str,
+        message: &M,
+    ) -> Self {
         Self {
             status,
             code,
@@ -186,7 +192,7 @@ fn head_fault(fault: HeadFault) -> Answer {
         HeadFault::Expectation => (StatusCode::EXPECTATION_FAILED, "expectation"),
         HeadFault::Body => (StatusCode::BAD_REQUEST, "unexpected_body"),
     };
-    Answer::new(status, Code::Unsupported, reason, fault)
+    Answer::new(status, Code::Unsupported, reason, &fault)
 }
 
 fn route_fault(fault: &Fault) -> Answer {
@@ -216,7 +222,7 @@ fn route_fault(fault: &Fault) -> Answer {
     }
 }
 
-fn too_large(manifest: bool, message: impl ToString) -> Answer {
+fn too_large<M: fmt::Display + ?Sized>(manifest: bool, message: &M) -> Answer {
     let code = if manifest {
         Code::ManifestInvalid
     } else {
@@ -313,20 +319,20 @@ fn client_answer(fault: ClientFault) -> Answer {
             StatusCode::BAD_REQUEST,
             Code::SizeInvalid,
             "bad_chunk",
-            fault,
+            &fault,
         ),
         ClientFault::Gone => Answer::new(
             StatusCode::BAD_REQUEST,
             Code::SizeInvalid,
             "client_aborted",
-            fault,
+            &fault,
         ),
         ClientFault::Stalled => Answer::new(
             StatusCode::REQUEST_TIMEOUT,
             Code::SizeInvalid,
             "timeout",
-            fault,
+            &fault,
         ),
-        ClientFault::TooLarge(_) => too_large(false, fault),
+        ClientFault::TooLarge(_) => too_large(false, &fault),
     }
 }

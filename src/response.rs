@@ -5,19 +5,11 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::Body;
-use crate::body::empty;
 use crate::body::full;
 use crate::oci::Code;
 
 /// The one content type of our own documents; registry:2 writes it the same way.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-
-/// An answer without a body.
-pub(crate) fn bare(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = status;
-    response
-}
 
 /// A JSON document.
 pub(crate) fn json(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<Body> {

@@ -17,8 +17,6 @@ pub(crate) enum Code {
     SizeInvalid,
     /// Credentials are missing or wrong.
     Unauthorized,
-    /// Known, and not allowed.
-    Denied,
     /// The method or feature is not carried.
     Unsupported,
     /// Come back later.
@@ -40,7 +38,6 @@ impl Code {
             Self::ManifestInvalid => "MANIFEST_INVALID",
             Self::SizeInvalid => "SIZE_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
-            Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unavailable => "UNAVAILABLE",

@@ -11,7 +11,7 @@ mod reference;
 pub(crate) use code::Code;
 pub(crate) use digest::Digest;
 pub(crate) use name::RepositoryName;
-pub(crate) use reference::{Reference, Tag};
+pub(crate) use reference::Reference;
 
 /// Why a text is not the noun it should be; the HTTP answer carries the code and this sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -128,11 +128,6 @@ impl Route {
             None => self.path(),
         }
     }
-
-    /// Whether the answer belongs to the v2 API, and so carries its version header.
-    pub(crate) fn is_v2(&self) -> bool {
-        !matches!(self.target, Target::Ping | Target::Root)
-    }
 }
 
 impl Verb {
@@ -147,11 +142,6 @@ impl Verb {
             "DELETE" => Some(Self::Delete),
             _ => None,
         }
-    }
-
-    /// Whether a failed attempt may be repeated unseen (RFC 9110 section 9.2.2) and has no body of its own.
-    pub(crate) fn is_repeatable(self) -> bool {
-        matches!(self, Self::Get | Self::Head)
     }
 }
 

@@ -95,6 +95,7 @@ pub(super) async fn serve(
                 peer.sni = handshake.sni;
                 peer.certificate = handshake.certificate;
                 tracing::Span::current().record("tls.sni", peer.sni.as_deref());
+                debug!(tls.resumed = handshake.resumed, "handshake done");
                 let client = Client::new(peer, handshake.standing);
                 if handshake.http2 {
                     http2(stream, client, live, phase).await;
@@ -181,7 +182,7 @@ where
             let (live, client) = &refused;
             let status = fault.status().unwrap_or(StatusCode::BAD_REQUEST);
             live.gateway()
-                .refuse_bytes(&client.peer, status, fault.reason(), &fault.to_string())
+                .refuse_bytes(&client.peer, status, fault.reason(), fault.public_text())
         }),
     );
     let exchanges = guard.exchanges();

@@ -202,11 +202,11 @@ impl Bound {
         }
         reloader.start();
         let mut reloader = Some(reloader);
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clock = interval(LOOK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let force = tokio::select! {
-                _ = looks.tick() => false,
+                _ = clock.tick() => false,
                 command = commands.recv() => match command {
                     Some(Command::Reload) => true,
                     Some(Command::Stop) | None => break,
@@ -264,7 +264,7 @@ async fn second_stop(commands: &mut mpsc::Receiver<Command>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl fmt::Debug for Server {

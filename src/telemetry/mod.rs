@@ -13,11 +13,11 @@ use std::io;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Registry, reload};
 
 pub(crate) use access::{AccessLog, Entry, RequestLine};
 use lines::Lines;
@@ -40,7 +40,6 @@ pub(crate) enum Error {
 /// The log of the process, started.
 pub(crate) struct Telemetry {
     lines: Lines,
-    level: reload::Handle<Targets, Registry>,
 }
 
 impl Telemetry {
@@ -64,24 +63,14 @@ impl Telemetry {
             lines: lines.clone(),
             format: log.format,
         };
-        let (level, handle) = reload::Layer::new(targets(log.level));
         let text = tracing_subscriber::fmt::layer().with_ansi(false);
         let formatter = match log.format {
             LogFormat::Text => text.with_writer(writer).boxed(),
             LogFormat::Json => text.json().flatten_event(true).with_writer(writer).boxed(),
         };
-        let subscriber = Registry::default().with(level).with(formatter);
-        let telemetry = Self {
-            lines,
-            level: handle,
-        };
+        let subscriber = Registry::default().with(targets(log.level)).with(formatter);
+        let telemetry = Self { lines };
         Ok((telemetry, subscriber))
-    }
-
-    /// Changes the level of a running log; the format stays as it was at start.
-    pub(crate) fn set_level(&self, level: Level) {
-        // It fails only when the subscriber is gone, and then there is nothing to filter.
-        let _ = self.level.reload(targets(level));
     }
 
     /// Blocks until everything logged is written, `patience` at the most; whether it is.
@@ -226,23 +215,20 @@ mod tests {
     }
 
     #[test]
-    fn the_level_can_be_changed_while_it_runs() {
+    fn libraries_speak_up_from_warnings_on() {
         let memory = Memory::default();
         let (telemetry, subscriber) =
-            Telemetry::build(&log(Level::Warn, LogFormat::Text), memory.clone()).unwrap();
+            Telemetry::build(&log(Level::Debug, LogFormat::Text), memory.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
-            tracing::info!("first");
-            telemetry.set_level(Level::Debug);
+            tracing::trace!("first");
             tracing::debug!("second");
             tracing::debug!(target: "hyper", "third");
             tracing::warn!(target: "hyper", "fourth");
-            telemetry.set_level(Level::Error);
-            tracing::warn!("fifth");
         });
         assert!(telemetry.flush(PATIENCE));
         let text = memory.text();
-        let seen = ["first", "second", "third", "fourth", "fifth"].map(|word| text.contains(word));
-        assert_eq!(seen, [false, true, false, true, false], "{text}");
+        let seen = ["first", "second", "third", "fourth"].map(|word| text.contains(word));
+        assert_eq!(seen, [false, true, false, true], "{text}");
     }
 
     #[test]

@@ -248,13 +248,6 @@ pin_project! {
     }
 }
 
-impl<S> ClientStream<S> {
-    /// The transport below.
-    pub(crate) fn get_ref(&self) -> &S {
-        self.inner.get_ref().0
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,

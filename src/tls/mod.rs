@@ -23,10 +23,9 @@ mod tests;
 mod verifier;
 mod x509;
 
-pub(crate) use client::{ClientStream, ClientTls, ConnectError, client_config};
-pub(crate) use error::{Error, Warning};
-pub(crate) use judgement::Refusal;
-pub(crate) use server::{Handshake, HandshakeError, ServerTls};
+pub(crate) use client::{ClientTls, client_config};
+pub(crate) use error::Error;
+pub(crate) use server::ServerTls;
 pub(crate) use standing::Standing;
 pub(crate) use stream::TlsStream;
 

@@ -24,12 +24,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Self { inner }
     }
 
-    /// How many bytes may wait, encrypted, for a slow reader before writing blocks; `None`: no bound. 64 KiB at first.
-    /// A writer that hands over large pieces wants twice the size of a piece.
-    pub(crate) fn set_buffer_limit(&mut self, limit: Option<usize>) {
-        self.inner.get_mut().1.set_buffer_limit(limit);
-    }
-
     /// The transport below, to be set up or broken off; its bytes are not to be read or written.
     pub(crate) fn get_mut(&mut self) -> &mut S {
         &mut self.inner.get_mut().0.inner

@@ -84,7 +84,7 @@ impl Met {
 
     /// The refusal on our side and the alert on the client's.
     #[track_caller]
-    pub(super) fn refused(self) -> (crate::tls::Refusal, String) {
+    pub(super) fn refused(self) -> (crate::tls::judgement::Refusal, String) {
         let alert = self.client.unwrap_err().to_string();
         match self.server {
             Err(HandshakeError::Certificate(refusal)) => (refusal, alert),

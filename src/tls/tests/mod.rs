@@ -33,7 +33,9 @@ use self::client::{Client, Shown, meet};
 
 use crate::config::{CertificateFiles, ClientAuth, ListenerTls, TlsVersion};
 
-use super::{Handshake, HandshakeError, ServerTls, Warning};
+use super::ServerTls;
+use super::error::Warning;
+use super::server::{Handshake, HandshakeError};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -218,7 +218,6 @@ async fn a_cut_connection_is_no_end() {
             client.connect(ServerName::try_from("a.test").unwrap(), theirs)
         );
         let (mut stream, mut connected) = (accepted.unwrap().0, opened.unwrap());
-        stream.set_buffer_limit(Some(1 << 20));
         connected.write_all(b"half").await.unwrap();
         if clean {
             connected.shutdown().await.unwrap();
