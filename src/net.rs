@@ -1,6 +1,6 @@
 //! Networks that are believed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -21,25 +21,33 @@ impl TrustedNetworks {
     }
 }
 
-/// Whether the text is a `uri-host [ ":" port ]` as a Host header may hold it (RFC 9110 section 7.2): a name, an
-/// IPv4 address or an IPv6 address in brackets, and a decimal port.
+/// Whether the text is a `uri-host [ ":" port ]` as a Host header may hold it (RFC 9110 section 7.2): a name, an IPv4
+/// address or an IPv6 address in brackets, and a decimal port.
+///
+/// A name holds only what host names hold: the sub-delimiters and percent signs that the URI grammar allows have no
+/// honest use and two readings.
 pub(crate) fn is_authority(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[') {
+    let (host_is_good, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
-            _ => return false,
+            Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+            None => return false,
         },
-        None => match text.find(':') {
-            Some(at) => text.split_at(at),
-            None => (text, ""),
-        },
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (is_name(name), port)
+        }
     };
-    let name = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let port_is_good = match port.strip_prefix(':') {
         None => port.is_empty(),
         Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
     };
-    !host.is_empty() && host.len() <= 255 && host.bytes().all(name) && port_is_good
+    host_is_good && port_is_good
+}
+
+fn is_name(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    // 253 is the longest name that DNS can carry.
+    (1..=253).contains(&name.len()) && name.bytes().all(good)
 }
 
 #[cfg(test)]

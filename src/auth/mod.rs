@@ -35,6 +35,7 @@ pub(crate) struct Authenticator {
     keyed: RandomState,
     memory: Memory,
     queue: Queue,
+    checks: usize,
 }
 
 impl fmt::Debug for Authenticator {
@@ -189,6 +190,7 @@ impl Authenticator {
             keyed,
             memory: Memory::new()?,
             queue: Queue::new(limits.password_checks),
+            checks: limits.password_checks,
         };
         Ok((authenticator, warnings))
     }
@@ -210,6 +212,11 @@ impl Authenticator {
         self.passwords.store(Arc::new(passwords));
         self.memory.forget();
         Ok(warnings)
+    }
+
+    /// Whether it would come out the same from these settings, so that it can be kept with all that it remembers.
+    pub(crate) fn is_made_of(&self, auth: &config::Auth, limits: &config::Limits) -> bool {
+        self.file == auth.htpasswd && self.checks == limits.password_checks
     }
 
     /// The files to watch.

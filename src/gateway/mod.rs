@@ -59,7 +59,7 @@ use upload::Upload;
 pub(crate) struct Gateway {
     agents: UserAgents,
     limits: Limits,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     acl: Acl,
     backend: Backend,
     trusted: TrustedNetworks,
@@ -83,15 +83,23 @@ pub(crate) enum BuildError {
 }
 
 impl Gateway {
-    /// Reads what the configuration names and builds every room from its own section.
+    /// Reads what the configuration names and builds every room from its own section. A `previous` gateway hands over
+    /// its users where they come from the same file: should that be broken just now, the last good ones stay.
     ///
     /// # Errors
     /// All that is wrong with them, and not the first fault alone.
     pub(crate) fn build(
         config: &Config,
         access_log: Option<AccessLog>,
+        previous: Option<&Self>,
     ) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
-        let authenticator = Authenticator::load(&config.auth, &config.limits);
+        let kept = previous.map(|old| &old.authenticator);
+        let authenticator = match kept.filter(|kept| kept.is_made_of(&config.auth, &config.limits))
+        {
+            Some(kept) => Ok((Arc::clone(kept), Vec::new())),
+            None => Authenticator::load(&config.auth, &config.limits)
+                .map(|(new, told)| (Arc::new(new), told)),
+        };
         let upstream = Upstream::load(&config.upstream);
         let agents = UserAgents::new(&config.clients);
         match (authenticator, upstream, agents) {

@@ -101,7 +101,7 @@ impl Server {
                 Err(errors) => faults.extend(errors.iter().map(|e| chain(e))),
             }
         }
-        match Gateway::build(&config, access_log.clone()) {
+        match Gateway::build(&config, access_log.clone(), None) {
             Ok((gateway, told)) if faults.is_empty() => {
                 warnings.extend(told.iter().map(ToString::to_string));
                 Ok(Self {

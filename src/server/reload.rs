@@ -89,7 +89,7 @@ impl Reloader {
             warn!("not changed until the next start: {key}");
         }
         let doors = self.changed_doors(&new);
-        let gateway = Gateway::build(&new, self.access_log.clone());
+        let gateway = Gateway::build(&new, self.access_log.clone(), Some(&self.live.gateway()));
         let ((gateway, warnings), doors) = match (gateway, doors) {
             (Ok(built), Ok(doors)) => (built, doors),
             (gateway, doors) => {

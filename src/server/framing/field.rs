@@ -1,8 +1,8 @@
 //! The bytes that methods, names and values may hold, and the few values that decide where a request goes and ends.
 
-use std::net::Ipv6Addr;
-
 use http::Uri;
+
+use crate::net::is_authority;
 
 use super::fault::Fault;
 
@@ -58,41 +58,12 @@ fn authority(target: &[u8]) -> Option<&[u8]> {
     rest.get(..end.unwrap_or(rest.len()))
 }
 
-/// `uri-host [":" port]` (RFC 9110 section 7.2), where a name holds only what host names hold: the sub-delimiters and
-/// percent signs that the URI grammar allows have no honest use and two readings.
+/// A `Host` value, or the authority of a target.
 pub(super) fn check_host(value: &[u8]) -> Result<(), Fault> {
-    const INVALID: Fault = Fault::Host("the Host names no host");
-    let (host, port) = if value.first() == Some(&b'[') {
-        let end = value.iter().position(|&byte| byte == b']').ok_or(INVALID)?;
-        value.split_at(end + 1)
-    } else {
-        let end = value.iter().position(|&byte| byte == b':');
-        value.split_at(end.unwrap_or(value.len()))
-    };
-    let host_is_valid = match host {
-        [b'[', address @ .., b']'] => {
-            std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
-        }
-        // 253 is the longest name that DNS can carry.
-        name => {
-            (1..=253).contains(&name.len())
-                && name
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
-        }
-    };
-    let port_is_valid = match port {
-        [] => true,
-        [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
-        }
-        _ => false,
-    };
-    if host_is_valid && port_is_valid {
+    if std::str::from_utf8(value).is_ok_and(is_authority) {
         Ok(())
     } else {
-        Err(INVALID)
+        Err(Fault::Host("the Host names no host"))
     }
 }
 
