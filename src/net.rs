@@ -27,15 +27,14 @@ impl TrustedNetworks {
 /// A name holds only what host names hold: the sub-delimiters and percent signs that the URI grammar allows have no
 /// honest use and two readings.
 pub(crate) fn is_authority(text: &str) -> bool {
-    let (host_is_good, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
-            None => return false,
-        },
-        None => {
-            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (is_name(name), port)
-        }
+    let (host_is_good, port) = if let Some(rest) = text.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else {
+            return false;
+        };
+        (address.parse::<Ipv6Addr>().is_ok(), port)
+    } else {
+        let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        (is_name(name), port)
     };
     let port_is_good = match port.strip_prefix(':') {
         None => port.is_empty(),

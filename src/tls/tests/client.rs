@@ -51,11 +51,6 @@ impl Client {
         self
     }
 
-    pub(super) fn config(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
-        change(&mut self.config);
-        self
-    }
-
     pub(super) fn ready(self) -> Arc<ClientConfig> {
         Arc::new(self.config)
     }
