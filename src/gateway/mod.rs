@@ -163,7 +163,7 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Result<Response<Body>, Error> {
         // From here on the body has an owner that drains it, so that a refused client reads its answer.
-        let body = Upload::new(body, &parts.headers, exchange.received());
+        let body = Upload::new(body, &parts, exchange.received());
         strict::judge(&parts, &body)?;
         let route = Route::parse(&parts.method, &parts.uri)?;
         exchange.route(&route);

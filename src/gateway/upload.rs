@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::Version;
 use http::header::EXPECT;
+use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -38,17 +39,20 @@ pub(super) struct Upload {
     /// The client waits for `100 Continue`, which hyper sends with the first look at the body: until then there is
     /// nothing to drain.
     untouched_expectation: bool,
+    /// Over HTTP/2 hyper calls a body ended that the client reset with `NO_ERROR`; only `END_STREAM` is an end.
+    has_end_stream: bool,
 }
 
 impl Upload {
     /// Takes a request's body into care; `received` counts its bytes.
-    pub(super) fn new(body: Incoming, headers: &HeaderMap, received: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(body: Incoming, head: &Parts, received: Arc<AtomicU64>) -> Self {
         Self {
             inner: Some(body),
             received,
             limit: None,
             timer: None,
-            untouched_expectation: headers.contains_key(EXPECT),
+            untouched_expectation: head.headers.contains_key(EXPECT),
+            has_end_stream: head.version == Version::HTTP_2,
         }
     }
 
@@ -111,8 +115,9 @@ impl HttpBody for Upload {
                     return Poll::Ready(Some(Err(fault_of(&error).into())));
                 }
                 None => {
+                    let cut = self.has_end_stream && !self.is_end_stream();
                     self.inner = None;
-                    return Poll::Ready(None);
+                    return Poll::Ready(cut.then(|| Err(ClientFault::Gone.into())));
                 }
             }
         }
