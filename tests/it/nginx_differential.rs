@@ -10,39 +10,22 @@ mod wanted;
 
 use crate::support::peers::need;
 
-use compare::compare;
+use compare::Comparison;
 use fronts::Fronts;
 
-const PEERS: &[&str] = &["nginx", "docker-registry", "setpriv", "htpasswd"];
-
-/// Seed 000: Basic authentication for everything, the registry knows nothing of TLS.
 #[test]
-fn dockgate_answers_as_the_nginx_of_the_azure_set_up() {
-    if need(PEERS) {
-        compare(&Fronts::azure(), wanted::AZURE);
+fn dockgate_answers_as_nginx_did_but_for_what_is_written_down() {
+    if !need(&["nginx", "docker-registry", "setpriv", "htpasswd"]) {
+        return;
     }
-}
-
-/// The recipe of the Docker documentation: as above, with the headers that registry:2 asks for.
-#[test]
-fn dockgate_answers_as_the_nginx_of_the_docker_documentation() {
-    if need(PEERS) {
-        compare(&Fronts::recipe(), wanted::RECIPE);
+    let mut comparison = Comparison::new(wanted::WANTED);
+    for fronts in [
+        Fronts::azure(),
+        Fronts::recipe(),
+        Fronts::certificates(),
+        Fronts::public_pull(),
+    ] {
+        comparison.run(&fronts);
     }
-}
-
-/// Seed 002: a client certificate for everything.
-#[test]
-fn dockgate_answers_as_the_nginx_of_the_client_certificates() {
-    if need(PEERS) {
-        compare(&Fronts::certificates(), wanted::CERTIFICATES);
-    }
-}
-
-/// Seed 004: everybody pulls, a password for everything else.
-#[test]
-fn dockgate_answers_as_the_nginx_of_public_pull() {
-    if need(PEERS) {
-        compare(&Fronts::public_pull(), wanted::PUBLIC_PULL);
-    }
+    comparison.end();
 }

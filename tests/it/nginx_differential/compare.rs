@@ -9,7 +9,9 @@ use super::requests::{Step, authorization, steps};
 
 /// A difference that is meant.
 pub struct Wanted {
-    /// The steps, each by its name or by the beginning of it before a `*`.
+    /// The set-ups.
+    pub fronts: &'static [&'static str],
+    /// The steps; a `*` at one end stands for anything.
     pub steps: &'static [&'static str],
     /// The lines: `-` nginx alone says it, `+` dockgate alone does; `*` at the end stands for any rest.
     pub lines: &'static [&'static str],
@@ -18,64 +20,92 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn covers(&self, step: &str, line: &str) -> bool {
-        let one = |patterns: &[&str], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
-        one(self.steps, step) && one(self.lines, line)
+    fn covers(&self, fronts: &str, step: &str, line: &str) -> bool {
+        let one =
+            |patterns: &[&str], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
+        self.fronts.contains(&fronts) && one(self.steps, step) && one(self.lines, line)
     }
 }
 
 fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => text.starts_with(beginning),
-        None => text == pattern,
+    match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(beginning), _) => text.starts_with(beginning),
+        (None, Some(end)) => text.ends_with(end),
+        (None, None) => text == pattern,
     }
 }
 
-/// Asks both everything, and fails with every difference that no line of `tables` means, and with every line that
-/// means nothing.
-#[track_caller]
-pub fn compare(fronts: &Fronts, tables: &[&[Wanted]]) {
-    let wanted: Vec<&Wanted> = tables.iter().copied().flatten().collect();
-    let mut used: Vec<Vec<bool>> = wanted.iter().map(|w| vec![false; w.lines.len()]).collect();
-    let mut faults = Vec::new();
-    let mut asked = 0;
-    let ends = [fronts.nginx(), fronts.gate()];
-    let mut uploads = [None, None];
-    for step in steps() {
-        let [nginx, gate] = [0, 1].map(|at| ask(&ends[at], &step, &mut uploads[at]));
-        asked += 1;
-        for line in differences(&nginx, &gate) {
-            let mut meant = false;
-            for (at, wanted) in wanted.iter().enumerate() {
-                if !wanted.covers(step.name, &line) {
-                    continue;
+/// What was found so far.
+pub struct Comparison {
+    wanted: &'static [Wanted],
+    /// For each of `wanted`, which of its lines were found.
+    used: Vec<Vec<bool>>,
+    faults: Vec<String>,
+}
+
+impl Comparison {
+    pub fn new(wanted: &'static [Wanted]) -> Self {
+        Self {
+            wanted,
+            used: wanted.iter().map(|w| vec![false; w.lines.len()]).collect(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Asks both everything.
+    #[track_caller]
+    pub fn run(&mut self, fronts: &Fronts) {
+        let ends = [fronts.nginx(), fronts.gate()];
+        let mut uploads = [None, None];
+        let steps = steps();
+        assert!(steps.len() > 100, "only {} requests", steps.len());
+        for step in steps {
+            let [nginx, gate] = [0, 1].map(|at| ask(&ends[at], &step, &mut uploads[at]));
+            for line in differences(&nginx, &gate) {
+                if !self.is_meant(fronts.name, step.name, &line) {
+                    self.faults
+                        .push(format!("{}: {}: {line}", fronts.name, step.name));
                 }
+            }
+        }
+    }
+
+    fn is_meant(&mut self, fronts: &str, step: &str, line: &str) -> bool {
+        let mut meant = false;
+        for (wanted, used) in self.wanted.iter().zip(&mut self.used) {
+            if wanted.covers(fronts, step, line) {
                 meant = true;
-                for (used, pattern) in used[at].iter_mut().zip(wanted.lines) {
-                    *used |= matches(pattern, &line);
+                for (used, pattern) in used.iter_mut().zip(wanted.lines) {
+                    *used |= matches(pattern, line);
                 }
             }
-            if !meant {
-                faults.push(format!("{}: {line}", step.name));
+        }
+        meant
+    }
+
+    /// Fails with every difference that is not meant, and with every line of the table that means nothing.
+    #[track_caller]
+    pub fn end(mut self) {
+        for (wanted, used) in self.wanted.iter().zip(self.used) {
+            assert!(!wanted.why.is_empty());
+            for (line, _) in wanted.lines.iter().zip(used).filter(|(_, used)| !used) {
+                self.faults.push(format!(
+                    "{:?}: nothing differs as {line:?} says",
+                    wanted.steps
+                ));
             }
         }
+        assert!(self.faults.is_empty(), "{}", self.faults.join("\n"));
     }
-    for (wanted, used) in wanted.iter().zip(used) {
-        for (line, used) in wanted.lines.iter().zip(used) {
-            if !used {
-                faults.push(format!("{:?}: nothing differs as {line:?} says", wanted.steps));
-            }
-        }
-    }
-    assert!(asked > 100, "only {asked} requests");
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// The answer as lines that can be compared.
 fn ask(front: &Front<'_>, step: &Step, upload: &mut Option<String>) -> Vec<String> {
     let mut request = step.request.clone();
     if request.target.contains("{upload}") {
-        let upload = upload.as_deref().unwrap_or_else(|| panic!("{}: {} began no upload", step.name, front.name));
+        let upload = upload
+            .as_deref()
+            .unwrap_or_else(|| panic!("{}: {} began no upload", step.name, front.name));
         request.target = request.target.replace("{upload}", upload);
     }
     if let Some(value) = authorization(step.who).filter(|_| !front.wants_certificates()) {

@@ -15,6 +15,8 @@ use super::requests::{self, PASSWORD, USER};
 
 /// Both fronts. They listen on the same address, so that only their ports tell them apart.
 pub struct Fronts {
+    /// As the table of differences calls them.
+    pub name: &'static str,
     site: Site,
     /// nginx, with the registry behind it.
     nginx: (Nginx, Registry),
@@ -57,7 +59,12 @@ impl Site {
         }
     }
 
-    fn fronts(self, http: &str, toml: impl FnOnce(&Self, &str) -> String) -> Fronts {
+    fn fronts(
+        self,
+        name: &'static str,
+        http: &str,
+        toml: impl FnOnce(&Self, &str) -> String,
+    ) -> Fronts {
         let registries = [Registry::start(), Registry::start()];
         for registry in &registries {
             requests::fill(&Wire::plain(port_of(registry.url())));
@@ -71,10 +78,13 @@ impl Site {
             ("UPSTREAM", behind_nginx.url()),
         ]
         .iter()
-        .fold(http.to_owned(), |http, (name, value)| http.replace(name, value));
+        .fold(http.to_owned(), |http, (name, value)| {
+            http.replace(name, value)
+        });
         let nginx = Nginx::start(Ipv4Addr::LOCALHOST, &http);
         let gate = Gate::start(&toml(&self, behind_gate.url()));
         Fronts {
+            name,
             site: self,
             nginx: (nginx, behind_nginx),
             gate: (gate, behind_gate),
@@ -128,7 +138,7 @@ impl Fronts {
     }
 
     pub fn azure() -> Self {
-        Site::new(false).fronts(AZURE, |site, upstream| {
+        Site::new(false).fronts("azure", AZURE, |site, upstream| {
             adapted(
                 "azure-basic-auth/proxy.toml",
                 &[
@@ -143,7 +153,7 @@ impl Fronts {
     }
 
     pub fn recipe() -> Self {
-        Site::new(false).fronts(RECIPE, |site, upstream| {
+        Site::new(false).fronts("recipe", RECIPE, |site, upstream| {
             let external = |name: &str| format!("/etc/nginx/external/{name}");
             adapted(
                 "ssh-tunnel-and-http/proxy.toml",
@@ -159,7 +169,7 @@ impl Fronts {
     }
 
     pub fn certificates() -> Self {
-        Site::new(true).fronts(CERTIFICATES, |site, upstream| {
+        Site::new(true).fronts("certificates", CERTIFICATES, |site, upstream| {
             let certs = |name: &str| format!("/opt/registry/certs/{name}");
             adapted(
                 "client-certificates/proxy.toml",
@@ -175,14 +185,20 @@ impl Fronts {
     }
 
     pub fn public_pull() -> Self {
-        Site::new(false).fronts(PUBLIC_PULL, |site, upstream| {
+        Site::new(false).fronts("public pull", PUBLIC_PULL, |site, upstream| {
             adapted(
                 "public-pull/proxy.toml",
                 &[
                     ("0.0.0.0:443", "127.0.0.1:0"),
-                    ("/etc/ssl/certs/example.com.pem", text(&site.server.certificate)),
+                    (
+                        "/etc/ssl/certs/example.com.pem",
+                        text(&site.server.certificate),
+                    ),
                     ("/etc/ssl/private/example.com.key", text(&site.server.key)),
-                    ("/etc/nginx/conf.d/docker.registry.htpasswd", text(&site.htpasswd)),
+                    (
+                        "/etc/nginx/conf.d/docker.registry.htpasswd",
+                        text(&site.htpasswd),
+                    ),
                     ("http://127.0.0.1:8082", upstream),
                 ],
             )

@@ -69,12 +69,17 @@ pub fn authorization(who: Who) -> Option<String> {
         Who::User => PASSWORD,
         Who::Stranger => "wrong",
     };
-    Some(format!("Basic {}", STANDARD.encode(format!("{USER}:{password}"))))
+    Some(format!(
+        "Basic {}",
+        STANDARD.encode(format!("{USER}:{password}"))
+    ))
 }
 
 fn digest(content: &[u8]) -> String {
     let hash = Sha256::digest(content);
-    hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    hash.iter().fold("sha256:".to_owned(), |text, byte| {
+        format!("{text}{byte:02x}")
+    })
 }
 
 /// The same in both registries, and in each run.
@@ -108,25 +113,58 @@ fn index() -> String {
 pub fn fill(registry: &Wire) {
     for repository in ["library/app", "library/other"] {
         for blob in [layer(), config()] {
-            let begun = registry.ask(&step("", Who::Nobody, &format!("POST /v2/{repository}/blobs/uploads/")).request);
+            let begun = registry.ask(
+                &step(
+                    "",
+                    Who::Nobody,
+                    &format!("POST /v2/{repository}/blobs/uploads/"),
+                )
+                .request,
+            );
             let location = begun.header("location").unwrap();
             let path = &location[location.find("/v2/").unwrap()..];
-            let done = step("", Who::Nobody, &format!("PUT {path}&digest={}", digest(&blob))).body(blob);
+            let done = step(
+                "",
+                Who::Nobody,
+                &format!("PUT {path}&digest={}", digest(&blob)),
+            )
+            .body(blob);
             assert_eq!(registry.ask(&done.request).status, 201);
         }
-        for (tag, media_type, text) in [("v1", SCHEMA_2, manifest()), ("v2", SCHEMA_2, manifest()), ("many", OCI_INDEX, index())] {
-            let put = step("", Who::Nobody, &format!("PUT /v2/{repository}/manifests/{tag}"));
-            assert_eq!(registry.ask(&put.put_manifest(media_type, text).request).status, 201);
+        for (tag, media_type, text) in [
+            ("v1", SCHEMA_2, manifest()),
+            ("v2", SCHEMA_2, manifest()),
+            ("many", OCI_INDEX, index()),
+        ] {
+            let put = step(
+                "",
+                Who::Nobody,
+                &format!("PUT /v2/{repository}/manifests/{tag}"),
+            );
+            assert_eq!(
+                registry
+                    .ask(&put.put_manifest(media_type, text).request)
+                    .status,
+                201
+            );
         }
     }
 }
 
 /// Everything that is asked.
 pub fn steps() -> Vec<Step> {
-    [entering(), reading(), names(), uploading(), deleting(), agents(), odd()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        entering(),
+        reading(),
+        names(),
+        uploading(),
+        deleting(),
+        agents(),
+        odd(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn entering() -> Vec<Step> {
@@ -135,7 +173,8 @@ fn entering() -> Vec<Step> {
         step("enter/user", User, "GET /v2/"),
         step("enter/nobody", Nobody, "GET /v2/"),
         step("enter/stranger", Stranger, "GET /v2/"),
-        step("enter/unknown-user", Nobody, "GET /v2/").header("Authorization", "Basic Ym9iOmJvYg=="),
+        step("enter/unknown-user", Nobody, "GET /v2/")
+            .header("Authorization", "Basic Ym9iOmJvYg=="),
         step("enter/head", User, "HEAD /v2/"),
         step("enter/head-nobody", Nobody, "HEAD /v2/"),
         step("enter/no-slash", User, "GET /v2"),
@@ -151,7 +190,11 @@ fn entering() -> Vec<Step> {
 
 fn reading() -> Vec<Step> {
     use Who::{Nobody, User};
-    let (manifest, layer, config) = (digest(manifest().as_bytes()), digest(&layer()), digest(&config()));
+    let (manifest, layer, config) = (
+        digest(manifest().as_bytes()),
+        digest(&layer()),
+        digest(&config()),
+    );
     let nothing = digest(b"nothing");
     let blob = |digest: &str| format!("GET /v2/library/app/blobs/{digest}");
     vec![
@@ -160,34 +203,90 @@ fn reading() -> Vec<Step> {
         step("catalog/nobody", Nobody, "GET /v2/_catalog"),
         step("catalog/bad-page", User, "GET /v2/_catalog?n=-1"),
         step("tags/all", User, "GET /v2/library/app/tags/list"),
-        step("tags/page", User, "GET /v2/library/app/tags/list?n=1&last=many"),
+        step(
+            "tags/page",
+            User,
+            "GET /v2/library/app/tags/list?n=1&last=many",
+        ),
         step("tags/nobody", Nobody, "GET /v2/library/app/tags/list"),
         step("tags/no-repository", User, "GET /v2/library/none/tags/list"),
         step("manifest/tag", User, "GET /v2/library/app/manifests/v1").header("Accept", SCHEMA_2),
-        step("manifest/nobody", Nobody, "GET /v2/library/app/manifests/v1").header("Accept", SCHEMA_2),
-        step("manifest/list", User, "GET /v2/library/app/manifests/many").header("Accept", &format!("{SCHEMA_2}, {OCI_INDEX}")),
-        step("manifest/two-accepts", User, "GET /v2/library/app/manifests/many").header("Accept", OCI_INDEX).header("Accept", SCHEMA_2),
-        step("manifest/platform", User, "GET /v2/library/app/manifests/many").header("Accept", SCHEMA_2),
-        step("manifest/digest", User, &format!("GET /v2/library/app/manifests/{manifest}")).header("Accept", SCHEMA_2),
+        step(
+            "manifest/nobody",
+            Nobody,
+            "GET /v2/library/app/manifests/v1",
+        )
+        .header("Accept", SCHEMA_2),
+        step("manifest/list", User, "GET /v2/library/app/manifests/many")
+            .header("Accept", &format!("{SCHEMA_2}, {OCI_INDEX}")),
+        step(
+            "manifest/two-accepts",
+            User,
+            "GET /v2/library/app/manifests/many",
+        )
+        .header("Accept", OCI_INDEX)
+        .header("Accept", SCHEMA_2),
+        step(
+            "manifest/platform",
+            User,
+            "GET /v2/library/app/manifests/many",
+        )
+        .header("Accept", SCHEMA_2),
+        step(
+            "manifest/digest",
+            User,
+            &format!("GET /v2/library/app/manifests/{manifest}"),
+        )
+        .header("Accept", SCHEMA_2),
         step("manifest/head", User, "HEAD /v2/library/app/manifests/v1").header("Accept", SCHEMA_2),
-        step("manifest/unchanged", User, "GET /v2/library/app/manifests/v1").header("Accept", SCHEMA_2).header("If-None-Match", &format!("\"{manifest}\"")),
-        step("manifest/no-tag", User, "GET /v2/library/app/manifests/none").header("Accept", SCHEMA_2),
-        step("manifest/no-digest", User, &format!("GET /v2/library/app/manifests/{nothing}")),
-        step("manifest/gzip", User, "GET /v2/library/app/manifests/v1").header("Accept", SCHEMA_2).header("Accept-Encoding", "gzip"),
+        step(
+            "manifest/unchanged",
+            User,
+            "GET /v2/library/app/manifests/v1",
+        )
+        .header("Accept", SCHEMA_2)
+        .header("If-None-Match", &format!("\"{manifest}\"")),
+        step(
+            "manifest/no-tag",
+            User,
+            "GET /v2/library/app/manifests/none",
+        )
+        .header("Accept", SCHEMA_2),
+        step(
+            "manifest/no-digest",
+            User,
+            &format!("GET /v2/library/app/manifests/{nothing}"),
+        ),
+        step("manifest/gzip", User, "GET /v2/library/app/manifests/v1")
+            .header("Accept", SCHEMA_2)
+            .header("Accept-Encoding", "gzip"),
         step("blob/all", User, &blob(&layer)),
         step("blob/small", User, &blob(&config)),
         step("blob/nobody", Nobody, &blob(&config)),
-        step("blob/colon-encoded", User, &blob(&config.replace(':', "%3A"))),
+        step(
+            "blob/colon-encoded",
+            User,
+            &blob(&config.replace(':', "%3A")),
+        ),
         step("blob/head", User, &blob(&layer).replace("GET", "HEAD")),
         step("blob/range", User, &blob(&layer)).header("Range", "bytes=100-199"),
         step("blob/range-to-end", User, &blob(&layer)).header("Range", "bytes=99990-"),
         step("blob/range-suffix", User, &blob(&layer)).header("Range", "bytes=-10"),
         step("blob/ranges", User, &blob(&layer)).header("Range", "bytes=0-9,100-109"),
         step("blob/range-beyond", User, &blob(&layer)).header("Range", "bytes=100000-"),
-        step("blob/unchanged", User, &blob(&layer)).header("If-None-Match", &format!("\"{layer}\"")),
+        step("blob/unchanged", User, &blob(&layer))
+            .header("If-None-Match", &format!("\"{layer}\"")),
         step("blob/none", User, &blob(&nothing)),
-        step("blob/none-head", User, &blob(&nothing).replace("GET", "HEAD")),
-        step("referrers", User, &format!("GET /v2/library/app/referrers/{manifest}")),
+        step(
+            "blob/none-head",
+            User,
+            &blob(&nothing).replace("GET", "HEAD"),
+        ),
+        step(
+            "referrers",
+            User,
+            &format!("GET /v2/library/app/referrers/{manifest}"),
+        ),
     ]
 }
 
@@ -199,10 +298,22 @@ fn names() -> Vec<Step> {
         step("name/separator", User, "GET /v2/library/-app/tags/list"),
         step("name/long", User, &format!("GET /v2/{long}/tags/list")),
         step("name/empty-segment", User, "GET /v2/library//app/tags/list"),
-        step("name/dots", User, "GET /v2/library/../library/app/tags/list"),
-        step("name/encoded-slash", User, "GET /v2/library%2Fapp/tags/list"),
+        step(
+            "name/dots",
+            User,
+            "GET /v2/library/../library/app/tags/list",
+        ),
+        step(
+            "name/encoded-slash",
+            User,
+            "GET /v2/library%2Fapp/tags/list",
+        ),
         step("name/tag", User, "GET /v2/library/app/manifests/-bad"),
-        step("name/digest", User, "GET /v2/library/app/blobs/sha256:short"),
+        step(
+            "name/digest",
+            User,
+            "GET /v2/library/app/blobs/sha256:short",
+        ),
         step("name/no-endpoint", User, "GET /v2/library/app"),
         step("name/no-api", User, "GET /favicon.ico"),
         step("name/root", User, "GET /"),
@@ -219,31 +330,91 @@ fn uploading() -> Vec<Step> {
     let octets = |step: Step| step.header("Content-Type", "application/octet-stream");
     vec![
         step("upload/start", User, start).body(""),
-        octets(step("upload/piece", User, "PATCH {upload}")).body(one).chunked(),
+        octets(step("upload/piece", User, "PATCH {upload}"))
+            .body(one)
+            .chunked(),
         step("upload/status", User, "GET {upload}"),
-        octets(step("upload/second-piece", User, "PATCH {upload}")).header("Content-Range", "70000-99999").body(two),
-        step("upload/close", User, &format!("PUT {{upload}}digest={whole}")).body(""),
-        step("upload/is-there", User, &format!("HEAD /v2/library/new/blobs/{whole}")),
+        octets(step("upload/second-piece", User, "PATCH {upload}"))
+            .header("Content-Range", "70000-99999")
+            .body(two),
+        step(
+            "upload/close",
+            User,
+            &format!("PUT {{upload}}digest={whole}"),
+        )
+        .body(""),
+        step(
+            "upload/is-there",
+            User,
+            &format!("HEAD /v2/library/new/blobs/{whole}"),
+        ),
         step("upload/start-again", User, start).body(""),
-        step("upload/wrong-digest", User, &format!("PUT {{upload}}digest={whole}")).body("something else"),
+        step(
+            "upload/wrong-digest",
+            User,
+            &format!("PUT {{upload}}digest={whole}"),
+        )
+        .body("something else"),
         step("upload/start-third", User, start).body(""),
         step("upload/no-digest", User, "PUT {upload}").body("something"),
         step("upload/start-fourth", User, start).body(""),
         step("upload/cancel", User, "DELETE {upload}"),
         step("upload/cancelled", User, "GET {upload}"),
-        step("upload/unknown", User, "PATCH /v2/library/new/blobs/uploads/11111111-1111-1111-1111-111111111111").body("x"),
-        step("upload/mount", User, &format!("{start}?mount={layer}&from=library/app")).body(""),
-        step("upload/mount-nothing", User, &format!("{start}?mount={}&from=library/app", digest(b"nothing"))).body(""),
-        step("upload/at-once", User, &format!("{start}?digest={}", digest(b"small"))).body("small"),
+        step(
+            "upload/unknown",
+            User,
+            "PATCH /v2/library/new/blobs/uploads/11111111-1111-1111-1111-111111111111",
+        )
+        .body("x"),
+        step(
+            "upload/mount",
+            User,
+            &format!("{start}?mount={layer}&from=library/app"),
+        )
+        .body(""),
+        step(
+            "upload/mount-nothing",
+            User,
+            &format!("{start}?mount={}&from=library/app", digest(b"nothing")),
+        )
+        .body(""),
+        step(
+            "upload/at-once",
+            User,
+            &format!("{start}?digest={}", digest(b"small")),
+        )
+        .body("small"),
         step("upload/nobody", Nobody, start).body(""),
         step("upload/stranger", Stranger, start).body(""),
-        step("upload/nobody-with-body", Nobody, "PUT /v2/library/new/manifests/v1").body(vec![b'x'; 100_000]),
-        step("push/manifest", User, "PUT /v2/library/app/manifests/v3").put_manifest(SCHEMA_2, manifest()),
-        step("push/digest", User, &format!("PUT /v2/library/app/manifests/{}", digest(manifest().as_bytes()))).put_manifest(SCHEMA_2, manifest()),
-        step("push/missing-layer", User, "PUT /v2/library/empty/manifests/v1").put_manifest(SCHEMA_2, manifest()),
-        step("push/no-json", User, "PUT /v2/library/app/manifests/v4").put_manifest(SCHEMA_2, "no json"),
-        step("push/bad-tag", User, "PUT /v2/library/app/manifests/-bad").put_manifest(SCHEMA_2, manifest()),
-        step("push/large", User, "PUT /v2/library/app/manifests/v5").put_manifest(SCHEMA_2, vec![b' '; 5 << 20]),
+        step(
+            "upload/nobody-with-body",
+            Nobody,
+            "PUT /v2/library/new/manifests/v1",
+        )
+        .body(vec![b'x'; 100_000]),
+        step("push/manifest", User, "PUT /v2/library/app/manifests/v3")
+            .put_manifest(SCHEMA_2, manifest()),
+        step(
+            "push/digest",
+            User,
+            &format!(
+                "PUT /v2/library/app/manifests/{}",
+                digest(manifest().as_bytes())
+            ),
+        )
+        .put_manifest(SCHEMA_2, manifest()),
+        step(
+            "push/missing-layer",
+            User,
+            "PUT /v2/library/empty/manifests/v1",
+        )
+        .put_manifest(SCHEMA_2, manifest()),
+        step("push/no-json", User, "PUT /v2/library/app/manifests/v4")
+            .put_manifest(SCHEMA_2, "no json"),
+        step("push/bad-tag", User, "PUT /v2/library/app/manifests/-bad")
+            .put_manifest(SCHEMA_2, manifest()),
+        step("push/large", User, "PUT /v2/library/app/manifests/v5")
+            .put_manifest(SCHEMA_2, vec![b' '; 5 << 20]),
         step("push/is-there", User, "GET /v2/library/app/tags/list"),
     ]
 }
@@ -252,13 +423,34 @@ fn deleting() -> Vec<Step> {
     use Who::{Nobody, User};
     let (manifest, layer) = (digest(manifest().as_bytes()), digest(&layer()));
     vec![
-        step("delete/nobody", Nobody, &format!("DELETE /v2/library/other/manifests/{manifest}")),
+        step(
+            "delete/nobody",
+            Nobody,
+            &format!("DELETE /v2/library/other/manifests/{manifest}"),
+        ),
         step("delete/tag", User, "DELETE /v2/library/other/manifests/v1"),
-        step("delete/manifest", User, &format!("DELETE /v2/library/other/manifests/{manifest}")),
-        step("delete/again", User, &format!("DELETE /v2/library/other/manifests/{manifest}")),
-        step("delete/is-gone", User, "GET /v2/library/other/manifests/v1").header("Accept", SCHEMA_2),
-        step("delete/blob", User, &format!("DELETE /v2/library/other/blobs/{layer}")),
-        step("delete/blob-again", User, &format!("DELETE /v2/library/other/blobs/{layer}")),
+        step(
+            "delete/manifest",
+            User,
+            &format!("DELETE /v2/library/other/manifests/{manifest}"),
+        ),
+        step(
+            "delete/again",
+            User,
+            &format!("DELETE /v2/library/other/manifests/{manifest}"),
+        ),
+        step("delete/is-gone", User, "GET /v2/library/other/manifests/v1")
+            .header("Accept", SCHEMA_2),
+        step(
+            "delete/blob",
+            User,
+            &format!("DELETE /v2/library/other/blobs/{layer}"),
+        ),
+        step(
+            "delete/blob-again",
+            User,
+            &format!("DELETE /v2/library/other/blobs/{layer}"),
+        ),
     ]
 }
 

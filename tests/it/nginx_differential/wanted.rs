@@ -2,31 +2,321 @@
 
 use super::compare::Wanted;
 
-/// What the gate in front of a registry does with every nginx configuration.
-const EVERYWHERE: &[Wanted] = &[
+const ALL: &[&str] = &["azure", "recipe", "certificates", "public pull"];
+/// Those whose nginx asks for a password.
+const PASSWORDS: &[&str] = &["azure", "recipe", "public pull"];
+/// Those whose nginx has one location for `/v2/`, and a site of its own beside it.
+const BESIDE_A_SITE: &[&str] = &["recipe", "public pull"];
+
+const JSON: &str = "+content-type: application/json; charset=utf-8";
+
+pub const WANTED: &[Wanted] = &[
     Wanted {
+        fronts: ALL,
         steps: &["*"],
         lines: &["-server: nginx/*"],
         why: "which software answers is nobody's business",
     },
     Wanted {
+        fronts: ALL,
         steps: &["*"],
         lines: &["+x-request-id: ID"],
         why: "a failure that a user reports is found in the log by this id",
     },
     Wanted {
+        fronts: ALL,
         steps: &["*"],
         lines: &["+x-content-type-options: nosniff"],
         why: "a browser must not guess at what a blob is; registry:2 says so of its own answers, the gate of all",
     },
     Wanted {
+        fronts: ALL,
         steps: &["*"],
         lines: &["+strict-transport-security: max-age=31536000; includeSubDomains"],
         why: "on every answer over TLS, refusals too",
     },
+    Wanted {
+        fronts: &["azure"],
+        steps: &["*"],
+        lines: &["-strict-transport-security: max-age=31536000; includeSubdomains"],
+        why: "the same, which nginx leaves out of errors, with the letter case of RFC 6797",
+    },
+    Wanted {
+        fronts: &["azure"],
+        steps: &["*"],
+        lines: &["-docker-distribution-api-version: registry/2.0"],
+        why: "nginx adds a second one to the registry's own; the gate says it once",
+    },
+    Wanted {
+        fronts: &["recipe", "certificates", "public pull"],
+        steps: &[
+            "name/root",
+            "name/no-api",
+            "name/v1-search",
+            "ping/*",
+            "odd/trace",
+        ],
+        lines: &["+docker-distribution-api-version: registry/2.0"],
+        why: "once on every answer, wherever it comes from",
+    },
+    Wanted {
+        fronts: &["azure"],
+        steps: &["upload/*", "push/*"],
+        lines: &[
+            "-location: http://FRONT/v2/*",
+            "+location: https://FRONT/v2/*",
+        ],
+        why: "nginx does not tell the registry that the client speaks TLS, so every push goes on in clear text and fails",
+    },
+    Wanted {
+        fronts: PASSWORDS,
+        steps: &[
+            "*/nobody",
+            "*/nobody-with-body",
+            "*/head-nobody",
+            "*/stranger",
+            "enter/*",
+        ],
+        lines: &[
+            "-content-type: text/html",
+            "-body <html>\\r\\n<head><title>401 Authorization Required*",
+            JSON,
+            r#"+body {"errors":[{"code":"UNAUTHORIZED","message":*"#,
+            "-content-length: 179",
+            "+content-length: 127",
+        ],
+        why: "clients show the message of a JSON error, and the source of an HTML page",
+    },
+    Wanted {
+        fronts: PASSWORDS,
+        steps: &[
+            "*/nobody",
+            "*/nobody-with-body",
+            "*/head-nobody",
+            "*/stranger",
+            "enter/*",
+        ],
+        lines: &[
+            "-www-authenticate: Basic realm=\"Re*",
+            "+www-authenticate: Basic realm=\"Restricted\", charset=\"UTF-8\"",
+            "+www-authenticate: Basic realm=\"Registry realm\", charset=\"UTF-8\"",
+        ],
+        why: "with its charset (RFC 7617 section 2.1) clients encode a password in one way",
+    },
+    Wanted {
+        fronts: &["public pull"],
+        steps: &[
+            "enter/stranger",
+            "enter/unknown-user",
+            "enter/bad-base64",
+            "enter/bearer",
+        ],
+        lines: &["-status 200", "-body {}", "+status 401"],
+        why: "nobody needs a password to read, but a wrong one is not taken for a right one: nginx lets any login succeed",
+    },
+    Wanted {
+        fronts: &["certificates"],
+        steps: &["*/nobody", "*/nobody-with-body", "*/head-nobody", "enter/*"],
+        lines: &[
+            "-status 400",
+            "-content-type: text/html",
+            "-body <html>\\r\\n<head><title>400 No required SSL certificate was sent*",
+            "-content-length: 237",
+            "+status 401",
+            JSON,
+            r#"+body {"errors":[{"code":"UNAUTHORIZED","message":"a client certificate is required"*"#,
+            "+content-length: 122",
+            "+docker-distribution-api-version: registry/2.0",
+        ],
+        why: "a client that has no certificate is told so in a form that it can show",
+    },
+    Wanted {
+        fronts: &["certificates"],
+        steps: &["enter/unknown-user", "enter/bad-base64", "enter/bearer"],
+        lines: &[
+            r#"+body {"errors":[{"code":"UNAUTHORIZED","message":"*"#,
+            "+www-authenticate: Basic realm=\"Registry\", charset=\"UTF-8\"",
+        ],
+        why: "credentials that are shown are judged; nginx never looks at them there",
+    },
+    Wanted {
+        fronts: &["certificates"],
+        steps: &["enter/stranger", "upload/stranger"],
+        lines: &[
+            "-status 400",
+            "-content-type: text/html",
+            "-connection: close",
+            "-body <html>\\r\\n<head><title>400 The SSL certificate error*",
+            "+status 0",
+            "+body ",
+        ],
+        why: "a certificate of another CA ends in the handshake, with an alert, before a request is read",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["enter/no-slash"],
+        lines: &[
+            "-status 301",
+            "-content-type: text/html*",
+            "-location: *",
+            "-body <*",
+            "+status 200",
+            JSON,
+            "+body {}",
+        ],
+        why: "/v2 is answered as what it means",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["ping/*"],
+        lines: &[
+            "-status 404",
+            "-status 400",
+            "-content-type: text/*",
+            "-body <html>*",
+            "-body 404 page not found\\n",
+            "+status 200",
+            JSON,
+            "+x-docker-registry-standalone: true",
+            "+body true",
+        ],
+        why: "the pings of the first protocol are answered by the gate; registry:2 does not know them, and a recipe for them is of no use",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &[
+            "enter/post",
+            "odd/options",
+            "odd/unknown-method",
+            "odd/trace",
+            "odd/put-catalog",
+            "odd/delete-tags",
+        ],
+        lines: &[
+            "-status 200",
+            "-body {}",
+            "-content-type: text/*",
+            "-allow: GET",
+            "-body Method not allowed\\n",
+            "-body <html>\\r\\n<head><title>405 Not Allowed*",
+            "+status 405",
+            "+allow: GET, HEAD",
+            JSON,
+            r#"+body {"errors":[{"code":"UNSUPPORTED","message":"the method is not allowed here*"#,
+        ],
+        why: "a method that an endpoint has not got is refused, before the registry has a say",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["odd/get-with-body"],
+        lines: &[
+            "-status 200",
+            "-body {}",
+            "+status 400",
+            r#"+body {"errors":[{"code":"UNSUPPORTED","message":"a request of this method has no body"*"#,
+        ],
+        why: "no registry client sends one, and a body that one reader sees and another does not is how requests are smuggled",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["blob/range-beyond"],
+        lines: &["-content-length: 100000"],
+        why: "registry 2.8 announces the whole blob and sends a sentence, for whose rest a client waits",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["name/empty-segment", "name/dots", "name/encoded-slash"],
+        lines: &[
+            "-status 200",
+            "-status 301",
+            "-location: /v2/library/app/tags/list",
+            "-body ",
+            r#"-body {"name":"library/app"*"#,
+            "+status 400",
+            JSON,
+            r#"+body {"errors":[{"code":"NAME_INVALID"*"#,
+        ],
+        why: "a path is judged and forwarded in the same form, so one with two readings is refused and not normalised",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &[
+            "name/capital",
+            "name/separator",
+            "name/long",
+            "name/tag",
+            "name/digest",
+            "push/bad-tag",
+        ],
+        lines: &[
+            "-status 404",
+            "-status 500",
+            "-content-type: text/plain*",
+            "-body 404 page not found\\n",
+            r#"-body {"errors":[{"code":"NAME_UNKNOWN"*"#,
+            r#"-body {"errors":[{"code":"UNKNOWN"*"#,
+            r#"-body {"errors":[{"code":"DIGEST_INVALID"*"#,
+            "+status 400",
+            JSON,
+            r#"+body {"errors":[{"code":"NAME_INVALID"*"#,
+            r#"+body {"errors":[{"code":"TAG_INVALID"*"#,
+            r#"+body {"errors":[{"code":"DIGEST_INVALID"*"#,
+        ],
+        why: "what is wrong with a name is said, where registry:2 says 'not found' or fails; who reads by a bad tag still gets 404",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["name/no-endpoint", "name/no-api", "name/v1-search"],
+        lines: &[
+            "-content-type: text/*",
+            "-body 404 page not found\\n",
+            "-body <html>\\r\\n<head><title>404 Not Found*",
+            JSON,
+            r#"+body {"errors":[{"code":"NAME_UNKNOWN","message":"no such path*"#,
+        ],
+        why: "404 from both; the gate says where the API is",
+    },
+    Wanted {
+        fronts: BESIDE_A_SITE,
+        steps: &["name/root"],
+        lines: &[
+            "-content-type: text/html",
+            "-content-length: 615",
+            "-last-modified: *",
+            "-etag: *",
+            "-accept-ranges: bytes",
+            "-body <!DOCTYPE html>*",
+            "+cache-control: no-cache",
+            "+body ",
+        ],
+        why: "the gate serves a registry and no site: / is the registry's, for load balancers that look there",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["push/large"],
+        lines: &[
+            "-status 400",
+            r#"-body {"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"*"#,
+            "+status 413",
+            r#"+body {"errors":[{"code":"MANIFEST_INVALID","message":"the body is larger than*"#,
+        ],
+        why: "limits.manifest_size is refused before it is forwarded, with the size that is allowed",
+    },
+    Wanted {
+        fronts: &["azure", "certificates"],
+        steps: &["agent/docker-1.5", "agent/go-1.1"],
+        lines: &["-status 200", "-body {}", "+status 404"],
+        why: "clients.reject_old_docker is on unless it is switched off; these two had no such rule",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["agent/docker-1.5", "agent/go-1.1"],
+        lines: &[
+            "-content-type: text/html",
+            "-body <html>\\r\\n<head><title>404 Not Found*",
+            JSON,
+            r#"+body {"errors":[{"code":"UNSUPPORTED","message":"this client is too old*"#,
+        ],
+        why: "the same refusal, with its reason",
+    },
 ];
-
-pub const AZURE: &[&[Wanted]] = &[EVERYWHERE];
-pub const RECIPE: &[&[Wanted]] = &[EVERYWHERE];
-pub const CERTIFICATES: &[&[Wanted]] = &[EVERYWHERE];
-pub const PUBLIC_PULL: &[&[Wanted]] = &[EVERYWHERE];

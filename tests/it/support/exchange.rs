@@ -66,7 +66,9 @@ impl Wire {
     /// With TLS that trusts this CA, and shows this certificate when it is asked for one.
     pub fn tls(address: SocketAddr, ca: &Path, client: Option<&Pair>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_file(ca).unwrap())
+            .unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
