@@ -281,7 +281,6 @@ pub const WANTED: &[Wanted] = &[
         steps: &["name/root"],
         lines: &[
             "-content-type: text/html",
-            "-content-length: 615",
             "-last-modified: *",
             "-etag: *",
             "-accept-ranges: bytes",
