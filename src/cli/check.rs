@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::server::Server;
+
 use super::{DONE, WRONG, answer, load, say};
 
 pub(super) fn run(config: Option<&Path>) -> u8 {
@@ -19,6 +21,19 @@ pub(super) fn run(config: Option<&Path>) -> u8 {
     }
     for warning in &found.loaded.warnings {
         say(&format!("warning: {warning}"));
+    }
+    match Server::check(found.loaded.config) {
+        Ok(warnings) => {
+            for warning in &warnings {
+                say(&format!("warning: {warning}"));
+            }
+        }
+        Err(faults) => {
+            for fault in &faults {
+                say(fault);
+            }
+            return WRONG;
+        }
     }
     let name = found
         .file

@@ -120,6 +120,39 @@ impl Server {
         }
     }
 
+    /// Reads every file that the configuration names, and makes nothing: a certificate of our own that is not there yet
+    /// is no fault, and whoever checks need not be who serves. Returns what [`Server::warnings`] would.
+    ///
+    /// # Errors
+    /// One line for each fault of each file.
+    pub fn check(mut config: Config) -> Result<Vec<String>, Vec<String>> {
+        config.log.access = None;
+        let mut warnings = Vec::new();
+        let mut faults = Vec::new();
+        let state_dir = config.state_dir.clone();
+        config.listeners.retain(|listener| {
+            let Some(tls) = &listener.tls else {
+                return true;
+            };
+            match ServerTls::check(tls, listener.http2, &state_dir) {
+                Ok(told) => warnings.extend(told.iter().map(ToString::to_string)),
+                Err(errors) => faults.extend(errors.iter().map(|e| chain(e))),
+            }
+            false
+        });
+        match Self::load(config) {
+            Ok(server) if faults.is_empty() => {
+                warnings.extend(server.warnings);
+                Ok(warnings)
+            }
+            Ok(_) => Err(faults),
+            Err(errors) => {
+                faults.extend(errors);
+                Err(faults)
+            }
+        }
+    }
+
     /// What works and was probably not meant.
     #[must_use]
     pub fn warnings(&self) -> &[String] {

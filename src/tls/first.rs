@@ -40,6 +40,11 @@ pub(super) fn files(state_dir: &Path) -> CertificateFiles {
     }
 }
 
+/// Whether anything of ours is there, whole or not.
+pub(super) fn is_begun(state_dir: &Path) -> bool {
+    state_dir.join("tls").exists()
+}
+
 /// Makes what is missing and renews what ends soon.
 pub(super) fn ensure(state_dir: &Path, now: UnixTime) -> Result<CertificateFiles, Error> {
     let dir = state_dir.join("tls");

@@ -231,6 +231,47 @@ fn every_bad_file_is_refused_with_the_faults_that_it_announces() {
 }
 
 #[test]
+fn a_check_reads_every_file_that_serving_would_read_and_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let tls = "[[listener]]\n[listener.tls]\n[upstream]\nurl = \"http://localhost:5000\"\n";
+    write(
+        "proxy.toml",
+        &format!("{tls}[auth]\nhtpasswd = \"users\"\n"),
+    );
+    write("users", "ann:{PLAIN}secret\nbob:nonsense\n");
+    let output = check(folder.path(), &[], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let said = stderr(&output);
+    assert!(
+        said.contains("users\", line 2: what follows the colon is not a hash"),
+        "{said}"
+    );
+    assert!(!folder.path().join("dockgate-data").exists());
+
+    fs::remove_file(folder.path().join("users")).unwrap();
+    let client = "client_ca = \"ca.crt\"\nclient_auth = \"required\"\n[upstream]";
+    let text = format!("{tls}ca = \"upstream.crt\"\n[auth]\nhtpasswd = \"users\"\n");
+    write(
+        "proxy.toml",
+        &text
+            .replace("[upstream]", client)
+            .replace("http:", "https:"),
+    );
+    let output = check(folder.path(), &[], &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = stderr(&output);
+    for missing in [
+        "ca.crt: cannot be read",
+        "users\"; make it with",
+        "upstream.crt: cannot be read",
+    ] {
+        assert!(said.contains(missing), "no {missing:?} in\n{said}");
+    }
+    assert!(output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
 fn a_file_of_something_else_does_not_flood_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [

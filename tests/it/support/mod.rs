@@ -4,6 +4,8 @@ pub mod buildah;
 pub mod certs;
 pub mod ctr;
 pub mod docker;
+pub mod examples;
+pub mod exchange;
 pub mod gate;
 pub mod image;
 pub mod nginx;
