@@ -156,8 +156,10 @@ pub fn steps() -> Vec<Step> {
     [
         entering(),
         reading(),
+        reading_blobs(),
         names(),
         uploading(),
+        pushing(),
         deleting(),
         agents(),
         odd(),
@@ -190,13 +192,7 @@ fn entering() -> Vec<Step> {
 
 fn reading() -> Vec<Step> {
     use Who::{Nobody, User};
-    let (manifest, layer, config) = (
-        digest(manifest().as_bytes()),
-        digest(&layer()),
-        digest(&config()),
-    );
-    let nothing = digest(b"nothing");
-    let blob = |digest: &str| format!("GET /v2/library/app/blobs/{digest}");
+    let (manifest, nothing) = (digest(manifest().as_bytes()), digest(b"nothing"));
     vec![
         step("catalog/all", User, "GET /v2/_catalog"),
         step("catalog/page", User, "GET /v2/_catalog?n=1"),
@@ -260,6 +256,16 @@ fn reading() -> Vec<Step> {
         step("manifest/gzip", User, "GET /v2/library/app/manifests/v1")
             .header("Accept", SCHEMA_2)
             .header("Accept-Encoding", "gzip"),
+    ]
+}
+
+fn reading_blobs() -> Vec<Step> {
+    use Who::{Nobody, User};
+    let (layer, config) = (digest(&layer()), digest(&config()));
+    let manifest = digest(manifest().as_bytes());
+    let nothing = digest(b"nothing");
+    let blob = |digest: &str| format!("GET /v2/library/app/blobs/{digest}");
+    vec![
         step("blob/all", User, &blob(&layer)),
         step("blob/small", User, &blob(&config)),
         step("blob/nobody", Nobody, &blob(&config)),
@@ -392,6 +398,12 @@ fn uploading() -> Vec<Step> {
             "PUT /v2/library/new/manifests/v1",
         )
         .body(vec![b'x'; 100_000]),
+    ]
+}
+
+fn pushing() -> Vec<Step> {
+    use Who::User;
+    vec![
         step("push/manifest", User, "PUT /v2/library/app/manifests/v3")
             .put_manifest(SCHEMA_2, manifest()),
         step(

@@ -1,5 +1,6 @@
 //! One HTTP/1.1 request and its whole answer, byte for byte, over a connection of its own.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -113,15 +114,22 @@ impl Wire {
             self.address
         );
         for (name, value) in &request.headers {
-            head += &format!("{name}: {value}\r\n");
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         let body = request.body.clone().unwrap_or_default();
         match (&request.body, request.chunked) {
             (None, _) => head += "\r\n",
             (Some(_), true) => {
-                head += &format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+                write!(
+                    head,
+                    "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+                    body.len()
+                )
+                .unwrap();
             }
-            (Some(_), false) => head += &format!("Content-Length: {}\r\n\r\n", body.len()),
+            (Some(_), false) => {
+                write!(head, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
+            }
         }
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(&body);
