@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -162,6 +162,8 @@ impl Upstream {
         body: Option<Body>,
         progress: &Arc<Progress>,
     ) -> Result<Request<Body>, Error> {
+        // Where a body is usual, its absence is told (RFC 9110 section 8.6); some servers answer 411 otherwise.
+        let told_empty = body.is_none() && !is_bodyless(&head.method);
         let body = match body {
             Some(body) => Watching::new(body, Arc::clone(progress)).boxed_unsync(),
             None => empty(),
@@ -173,6 +175,11 @@ impl Upstream {
             .body(body)
             .map_err(Error::Unsendable)?;
         *request.headers_mut() = head.headers.clone();
+        if told_empty {
+            request
+                .headers_mut()
+                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         Ok(request)
     }
 
@@ -204,6 +211,10 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn is_bodyless(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
 }
 
 fn is_repeatable(method: &Method) -> bool {
