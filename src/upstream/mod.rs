@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::body::Body;
 use crate::body::empty;
 use crate::client::Client;
+use crate::client::Line;
 use crate::client::Target;
 use crate::config;
 use crate::config::Authorization;
@@ -138,8 +139,10 @@ impl Upstream {
         if let (Err(Error::Broken(_)), Some(second)) = (&answer, second) {
             answer = self.exchange(second?, true, &progress).await;
         }
-        let (parts, body) = answer?.into_parts();
-        check::answer(&parts)?;
+        let (answer, line) = answer?;
+        let (parts, body) = answer.into_parts();
+        // Who frames one answer in two ways may mean the rest of its bytes as another one.
+        check::answer(&parts).inspect_err(|_| line.distrust())?;
         let body = Patient::new(body, self.read_timeout, permit);
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
@@ -149,7 +152,7 @@ impl Upstream {
         request: Request<Body>,
         fresh: bool,
         progress: &Progress,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<(Response<Incoming>, Line), Error> {
         tokio::select! {
             answer = self.client.send(request, fresh) => answer.map_err(Error::from_client),
             () = progress.silence(self.read_timeout) => Err(Error::Silent(self.read_timeout)),
