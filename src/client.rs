@@ -12,7 +12,9 @@ use std::time::Duration;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::connect::{
+    CaptureConnection, Connected, Connection, capture_connection,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -89,14 +91,28 @@ impl Client {
     }
 
     /// Sends a request whose URI has this client's [`authority`](Self::authority); returns when the head of the answer
-    /// is there. No deadline but that of connecting.
+    /// is there, and the line it came over. No deadline but that of connecting.
     pub(crate) async fn send(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         fresh: bool,
-    ) -> Result<Response<Incoming>, legacy::Error> {
+    ) -> Result<(Response<Incoming>, Line), legacy::Error> {
         let client = if fresh { &self.fresh } else { &self.pooled };
-        client.request(request).await
+        let line = Line(capture_connection(&mut request));
+        Ok((client.request(request).await?, line))
+    }
+}
+
+/// The connection that an answer came over.
+#[derive(Debug)]
+pub(crate) struct Line(CaptureConnection);
+
+impl Line {
+    /// No further request goes over it.
+    pub(crate) fn distrust(&self) {
+        if let Some(connected) = self.0.connection_metadata().as_ref() {
+            connected.poison();
+        }
     }
 }
 

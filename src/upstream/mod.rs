@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::body::Body;
 use crate::body::empty;
 use crate::client::Client;
+use crate::client::Line;
 use crate::client::Target;
 use crate::config;
 use crate::config::Authorization;
@@ -138,8 +139,10 @@ impl Upstream {
         if let (Err(Error::Broken(_)), Some(second)) = (&answer, second) {
             answer = self.exchange(second?, true, &progress).await;
         }
-        let (parts, body) = answer?.into_parts();
-        check::answer(&parts)?;
+        let (answer, line) = answer?;
+        let (parts, body) = answer.into_parts();
+        // Who frames one answer in two ways may mean the rest of its bytes as another one.
+        check::answer(&parts).inspect_err(|_| line.distrust())?;
         let body = Patient::new(body, self.read_timeout, permit);
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
@@ -149,7 +152,7 @@ impl Upstream {
         request: Request<Body>,
         fresh: bool,
         progress: &Progress,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<(Response<Incoming>, Line), Error> {
         tokio::select! {
             answer = self.client.send(request, fresh) => answer.map_err(Error::from_client),
             () = progress.silence(self.read_timeout) => Err(Error::Silent(self.read_timeout)),
@@ -162,6 +165,8 @@ impl Upstream {
         body: Option<Body>,
         progress: &Arc<Progress>,
     ) -> Result<Request<Body>, Error> {
+        // Where a body is usual, its absence is told (RFC 9110 section 8.6); some servers answer 411 otherwise.
+        let told_empty = body.is_none() && !is_bodyless(&head.method);
         let body = match body {
             Some(body) => Watching::new(body, Arc::clone(progress)).boxed_unsync(),
             None => empty(),
@@ -173,6 +178,11 @@ impl Upstream {
             .body(body)
             .map_err(Error::Unsendable)?;
         *request.headers_mut() = head.headers.clone();
+        if told_empty {
+            request
+                .headers_mut()
+                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         Ok(request)
     }
 
@@ -204,6 +214,10 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn is_bodyless(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
 }
 
 fn is_repeatable(method: &Method) -> bool {
