@@ -40,6 +40,12 @@ pub(super) fn files(state_dir: &Path) -> CertificateFiles {
     }
 }
 
+/// The pair that was made before, if it was; nothing is made.
+pub(crate) fn found_own_certificate(state_dir: &Path) -> Option<CertificateFiles> {
+    let files = files(state_dir);
+    (files.certificate.exists() && files.key.exists()).then_some(files)
+}
+
 /// Makes what is missing and renews what ends soon.
 pub(super) fn ensure(state_dir: &Path, now: UnixTime) -> Result<CertificateFiles, Error> {
     let dir = state_dir.join("tls");
