@@ -3,14 +3,17 @@
 pub mod buildah;
 pub mod certs;
 pub mod ctr;
+pub mod dialog;
 pub mod docker;
 pub mod gate;
 pub mod image;
 pub mod nginx;
+pub mod origin;
 pub mod passwords;
 pub mod peers;
 pub mod podman;
 pub mod process;
+pub mod program;
 pub mod registry;
 pub mod skopeo;
 pub mod trust;
