@@ -138,6 +138,16 @@ impl Answer {
 }
 
 impl Error {
+    /// The request's body was not read to its end and cannot be: it broke, or the client stopped sending.
+    pub(crate) fn breaks_the_body(&self) -> bool {
+        matches!(
+            self,
+            Self::Upstream(upstream::Error::Client(
+                ClientFault::Malformed | ClientFault::Gone | ClientFault::Stalled
+            ))
+        )
+    }
+
     /// What the client gets, and what the log is told.
     pub(crate) fn answer(&self) -> Answer {
         match self {

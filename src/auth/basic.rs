@@ -54,6 +54,19 @@ pub(super) fn parse(headers: &[&[u8]]) -> Result<Option<Credentials>, Refusal> {
     }
 }
 
+/// The name that the headers claim, right or not and however malformed the rest is; for the log alone.
+pub(super) fn claimed(headers: &[&[u8]]) -> Option<String> {
+    let [header] = headers else { return None };
+    let (scheme, encoded) = header.trim_ascii().split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") || encoded.len() > MAX_ENCODED {
+        return None;
+    }
+    let bytes = Zeroizing::new(BASE64.decode(encoded.trim_ascii()).ok()?);
+    let colon = bytes.iter().position(|byte| *byte == b':')?;
+    let name = String::from_utf8_lossy(bytes.get(..colon)?).into_owned();
+    (!name.is_empty()).then_some(name)
+}
+
 fn decode(encoded: &[u8]) -> Result<Credentials, Malformed> {
     if encoded.len() > MAX_ENCODED {
         return Err(Malformed::TooLong);
@@ -165,6 +178,24 @@ mod tests {
             parse(&[header, header]).err(),
             Some(Malformed::Repeated.into())
         );
+    }
+
+    #[test]
+    fn a_claimed_name_is_known_whatever_comes_after_it() {
+        for (header, name) in [
+            (basic(b"ann:wrong"), Some("ann")),
+            (basic(b"ann:nul\0"), Some("ann")),
+            (basic(b"a\x1b[2Jn:x"), Some("a\x1b[2Jn")),
+            (basic(b"\xff:x"), Some("\u{fffd}")),
+            (basic(b":x"), None),
+            (basic(b"ann"), None),
+            (b"Bearer YW5uOnNlY3JldA==".to_vec(), None),
+            (b"Basic !".to_vec(), None),
+            (b"Basi".to_vec(), None),
+        ] {
+            assert_eq!(claimed(&[&header]).as_deref(), name);
+        }
+        assert_eq!(claimed(&[]), None);
     }
 
     #[test]

@@ -170,6 +170,11 @@ pub(crate) enum Warning {
     },
 }
 
+/// The user name that a request claims to have, proven or not: for the log, and for nothing else.
+pub(crate) fn claimed_name(authorization: &[&[u8]]) -> Option<String> {
+    basic::claimed(authorization)
+}
+
 impl Authenticator {
     /// Reads the password file where one is configured; without one, every password is wrong.
     ///

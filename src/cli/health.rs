@@ -7,22 +7,17 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
 
 use crate::config::{ListenAddress, Listener};
+use crate::tls;
 
 use super::{DONE, FAILED, load, say};
 
@@ -59,14 +54,12 @@ enum Tls {
 enum Error {
     #[error("{0:?} is not a URL to ask; write http://HOST:PORT, https://HOST:PORT or unix:/PATH")]
     Url(String),
-    #[error("there are no CA certificates on this machine to verify it with")]
-    Roots,
     #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] tls::Error),
     #[error("it cannot be reached")]
     Connect(#[source] io::Error),
-    #[error("the TLS handshake failed")]
-    Handshake(#[source] io::Error),
+    #[error(transparent)]
+    Handshake(#[from] tls::ConnectError),
     #[error("it does not answer in HTTP")]
     Http(#[source] hyper::Error),
     #[error("it answers {0}")]
@@ -143,20 +136,14 @@ where
     }
     let tls = match target.tls {
         Tls::Off => return ping(target, stream).await,
-        Tls::Unverified => unverified(),
-        Tls::Verified => verified(),
-    }?;
-    let host = match &target.place {
-        Place::Tcp(host, _) => host.clone(),
-        Place::Unix(_) => "localhost".into(),
+        Tls::Unverified => tls::unverified_client().map_err(Error::Tls)?,
+        Tls::Verified => tls::verified_client().map_err(Error::Tls)?,
     };
-    let name = ServerName::try_from(host).map_err(|_| Error::Url(target.authority.clone()))?;
-    let connector = TlsConnector::from(Arc::new(tls));
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(Error::Handshake)?;
-    ping(target, stream).await
+    let host = match &target.place {
+        Place::Tcp(host, _) => host,
+        Place::Unix(_) => "localhost",
+    };
+    ping(target, tls.connect(host, stream).await?).await
 }
 
 async fn ping<S>(target: &Target, stream: S) -> Result<(), Error>
@@ -258,78 +245,6 @@ fn shown(target: &Target) -> String {
     }
 }
 
-fn verified() -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) =
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        return Err(Error::Roots);
-    }
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Tls)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn unverified() -> Result<ClientConfig, Error> {
-    let provider = provider();
-    let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
-    let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Tls)?;
-    let builder = builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    Ok(builder.with_no_client_auth())
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// Takes any certificate whose key the peer has. For the gate of this machine alone.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// The error and what caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
@@ -341,6 +256,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -464,7 +381,8 @@ mod tests {
     async fn the_certificate_of_this_machine_is_taken_and_any_other_verified() {
         let made = rcgen::generate_simple_self_signed(vec!["registry.example".to_owned()]).unwrap();
         let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let config = rustls::ServerConfig::builder_with_provider(provider())
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()

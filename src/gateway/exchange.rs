@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{REFERER, USER_AGENT};
+use http::header::{EXPECT, REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use tracing::{debug, error};
 use crate::body::Body;
 use crate::body::End;
 use crate::body::Watched;
+use crate::error::Error;
 use crate::header::Origin;
 use crate::header::origin;
 use crate::identity::Identity;
@@ -39,6 +40,8 @@ pub(super) struct Exchange {
     origin: Origin,
     request_id: HeaderValue,
     received: Arc<AtomicU64>,
+    /// The client holds its body back until it is told to send it, and may send it though it was refused.
+    expects_continue: bool,
     entry: Entry,
 }
 
@@ -86,6 +89,7 @@ impl Exchange {
             origin,
             request_id,
             received: Arc::default(),
+            expects_continue: parts.headers.contains_key(EXPECT),
             entry,
         }
     }
@@ -126,6 +130,22 @@ impl Exchange {
     /// Notes who asks.
     pub(super) fn identity(&mut self, identity: &Identity) {
         self.entry.user = identity.name().map(ToOwned::to_owned);
+    }
+
+    /// Notes who claims to ask and could not prove it, as nginx's `$remote_user` does.
+    pub(super) fn claimed(&mut self, name: Option<String>) {
+        self.entry.user = name;
+    }
+
+    /// Whether the connection is over with this refusal, as far as is known now: the rest of the request's body can or
+    /// will not be read. HTTP/2 ends the stream alone.
+    pub(super) fn closes_after(&self, error: &Error) -> bool {
+        let http1 = self
+            .entry
+            .request
+            .as_ref()
+            .is_some_and(|line| line.version < Version::HTTP_2);
+        http1 && (self.expects_continue || error.breaks_the_body())
     }
 
     /// Notes what the registry behind us answered.

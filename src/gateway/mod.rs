@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{
-    ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -170,7 +170,9 @@ impl Gateway {
         let body = self
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
-        let identity = self.authenticate(peer, &route, &parts.headers).await?;
+        let identity = self
+            .authenticate(peer, &route, &parts.headers, exchange)
+            .await?;
         exchange.identity(&identity);
         let permit = self.acl.authorize(&identity, peer, &route.access())?;
         let call = Call {
@@ -194,6 +196,7 @@ impl Gateway {
         peer: &Peer,
         route: &Route,
         headers: &HeaderMap,
+        exchange: &mut Exchange,
     ) -> Result<Identity, Error> {
         if route.access().action == Action::Public {
             return Ok(Identity::anonymous());
@@ -203,7 +206,11 @@ impl Gateway {
             .iter()
             .map(HeaderValue::as_bytes)
             .collect();
-        Ok(self.authenticator.authenticate(&credentials, peer).await?)
+        let proven = self.authenticator.authenticate(&credentials, peer).await;
+        if proven.is_err() {
+            exchange.claimed(auth::claimed_name(&credentials));
+        }
+        Ok(proven?)
     }
 
     /// The one place where an error becomes an answer.
@@ -213,7 +220,12 @@ impl Gateway {
         if answer.alarm {
             exchange.alarm(error);
         }
-        self.document(&answer, exchange.request_id())
+        let mut response = self.document(&answer, exchange.request_id());
+        if exchange.closes_after(error) {
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     fn document(&self, answer: &Answer, request_id: &HeaderValue) -> Response<Body> {

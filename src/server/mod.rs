@@ -21,7 +21,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc, watch as phases};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -49,6 +49,10 @@ const FLUSH: Duration = Duration::from_secs(2);
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often certificates are read again though no file has changed: ours is renewed in time, and what expires soon is
+/// warned of until somebody acts.
+const RENEW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The gate, with everything loaded and nothing bound yet.
 pub struct Server {
@@ -115,39 +119,6 @@ impl Server {
             Ok(_) => Err(faults),
             Err(errors) => {
                 faults.extend(errors.iter().map(|e| chain(e)));
-                Err(faults)
-            }
-        }
-    }
-
-    /// Reads every file that the configuration names, and makes nothing: a certificate of our own that is not there yet
-    /// is no fault, and whoever checks need not be who serves. Returns what [`Server::warnings`] would.
-    ///
-    /// # Errors
-    /// One line for each fault of each file.
-    pub fn check(mut config: Config) -> Result<Vec<String>, Vec<String>> {
-        config.log.access = None;
-        let mut warnings = Vec::new();
-        let mut faults = Vec::new();
-        let state_dir = config.state_dir.clone();
-        config.listeners.retain(|listener| {
-            let Some(tls) = &listener.tls else {
-                return true;
-            };
-            match ServerTls::check(tls, listener.http2, &state_dir) {
-                Ok(told) => warnings.extend(told.iter().map(ToString::to_string)),
-                Err(errors) => faults.extend(errors.iter().map(|e| chain(e))),
-            }
-            false
-        });
-        match Self::load(config) {
-            Ok(server) if faults.is_empty() => {
-                warnings.extend(server.warnings);
-                Ok(warnings)
-            }
-            Ok(_) => Err(faults),
-            Err(errors) => {
-                faults.extend(errors);
                 Err(faults)
             }
         }
@@ -237,15 +208,17 @@ impl Bound {
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut calendar = interval_at(Instant::now() + RENEW, RENEW);
         loop {
-            let force = tokio::select! {
-                _ = clock.tick() => false,
+            let work = tokio::select! {
+                _ = clock.tick() => Reloader::look,
+                _ = calendar.tick() => Reloader::renew,
                 command = commands.recv() => match command {
-                    Some(Command::Reload) => true,
+                    Some(Command::Reload) => Reloader::reload,
                     Some(Command::Stop) | None => break,
                 },
             };
-            reloader = blocking(reloader, force).await;
+            reloader = blocking(reloader, work).await;
         }
         let drain = reloader.as_ref().map_or(LOOK, |r| r.config.timeouts.drain);
         info!(
@@ -272,17 +245,13 @@ impl Bound {
 }
 
 /// Looks at files, and reads them, off the async threads: they may lie on a slow or dead file system.
-async fn blocking(reloader: Option<Reloader>, force: bool) -> Option<Reloader> {
+async fn blocking(reloader: Option<Reloader>, work: fn(&mut Reloader)) -> Option<Reloader> {
     let mut reloader = reloader?;
-    let work = tokio::task::spawn_blocking(move || {
-        if force {
-            reloader.reload();
-        } else {
-            reloader.look();
-        }
+    let done = tokio::task::spawn_blocking(move || {
+        work(&mut reloader);
         reloader
     });
-    match work.await {
+    match done.await {
         Ok(reloader) => Some(reloader),
         Err(error) => {
             tracing::error!(%error, "reloading is broken until a restart; serving goes on; please report this");

@@ -53,6 +53,12 @@ impl Reloader {
         }
     }
 
+    /// Reads the certificates again as a day has passed; blocking.
+    pub(super) fn renew(&mut self) {
+        self.certificates();
+        self.watch.follow(self.files());
+    }
+
     /// Reloads everything; blocking.
     pub(super) fn reload(&mut self) {
         // Before reading: what changes while we read is a change to be seen next time.
@@ -73,7 +79,7 @@ impl Reloader {
         }
         good &= self.certificates();
         good &= self.passwords();
-        self.watch.note(self.files());
+        self.watch.follow(self.files());
         if good {
             info!("reloaded");
         }

@@ -30,6 +30,19 @@ impl Watch {
         self.last.clone_from(&self.read);
     }
 
+    /// These files are watched from now on. What was known of those among them stays known: a change since then is still
+    /// to be seen.
+    pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
+        let mut read = look(files);
+        for (file, now) in &mut read {
+            if let Some(known) = self.read.get(file) {
+                *now = *known;
+            }
+        }
+        self.read = read;
+        self.last.clone_from(&self.read);
+    }
+
     /// Whether any file differs from what was read and has kept still since the last look: a file that is being written
     /// is left until it is whole.
     pub(super) fn has_settled_change(&mut self) -> bool {
@@ -65,6 +78,22 @@ fn look(files: Vec<PathBuf>) -> HashMap<PathBuf, Option<Look>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_while_files_are_read_is_seen_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        fs::write(&old, "1").unwrap();
+        fs::write(&new, "1").unwrap();
+        let mut watch = Watch::default();
+        watch.note(vec![old.clone()]);
+        fs::write(&old, "22").unwrap();
+        watch.follow(vec![old.clone(), new]);
+        assert!(!watch.has_settled_change());
+        assert!(watch.has_settled_change());
+        watch.note(vec![old]);
+        assert!(!watch.has_settled_change());
+    }
 
     #[test]
     fn a_change_counts_once_it_has_kept_still() {

@@ -1,4 +1,4 @@
-//! TLS towards an https upstream.
+//! TLS as a client: towards an https upstream, and for our own health check.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -20,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::CertificateFiles;
 
-use super::error::Error;
+use super::error::{Error, Warning};
 use super::material::Material;
 use super::x509::{Certificate, unix};
 use super::{file, provider};
@@ -70,13 +71,32 @@ pub(crate) fn client_config(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let (roots, pinned) = trusted;
+    build(trusted, own, provider).map_err(|fault| vec![fault])
+}
+
+/// TLS towards any server of the net: the machine's roots, or Mozilla's where it has none, and no certificate of ours.
+///
+/// # Errors
+///
+/// The cryptography cannot be set up.
+pub(crate) fn verified_client() -> Result<ClientTls, Error> {
+    build((system_roots(), Vec::new()), None, provider())
+}
+
+/// The roots, and the certificates that are trusted as they are.
+type Trusted = (RootCertStore, Vec<CertificateDer<'static>>);
+
+fn build(
+    (roots, pinned): Trusted,
+    own: Option<(Material, Vec<Warning>)>,
+    provider: Arc<CryptoProvider>,
+) -> Result<ClientTls, Error> {
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
-        .map_err(|error| vec![Error::Setup(rustls::Error::General(error.to_string()))])?;
+        .map_err(|error| Error::Setup(rustls::Error::General(error.to_string())))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| vec![Error::Setup(error)])?
+        .map_err(Error::Setup)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Pinned { inner, pinned }));
     let mut config = match own {
@@ -91,7 +111,26 @@ pub(crate) fn client_config(
     })
 }
 
-fn trusted(path: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), Error> {
+/// TLS towards the gate of this machine, whose certificate names what clients call it: any certificate will do whose
+/// key the peer has. Nothing secret may be sent over it.
+///
+/// # Errors
+///
+/// The cryptography cannot be set up.
+pub(crate) fn unverified_client() -> Result<ClientTls, Error> {
+    let provider = provider();
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Setup)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    Ok(ClientTls {
+        connector: TlsConnector::from(Arc::new(config)),
+    })
+}
+
+fn trusted(path: &Path) -> Result<Trusted, Error> {
     let certificates = file::certificates(WHAT, path)?;
     let mut roots = RootCertStore::empty();
     for (index, der) in certificates.iter().enumerate() {
@@ -163,10 +202,10 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// The host of the URL cannot be in a certificate.
-    #[error("the upstream's host `{0}` is neither a host name nor an address")]
+    #[error("the host `{0}` is neither a host name nor an address")]
     Name(String),
     /// The handshake failed.
-    #[error("the TLS handshake with the upstream {host} failed")]
+    #[error("the TLS handshake with {host} failed")]
     Handshake {
         /// Whom it was with.
         host: String,
@@ -235,6 +274,47 @@ impl ServerCertVerifier for Pinned {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+/// Takes any certificate whose key the peer has.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

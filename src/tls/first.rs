@@ -40,9 +40,10 @@ pub(super) fn files(state_dir: &Path) -> CertificateFiles {
     }
 }
 
-/// Whether anything of ours is there, whole or not.
-pub(super) fn is_begun(state_dir: &Path) -> bool {
-    state_dir.join("tls").exists()
+/// The pair that was made before, if it was; nothing is made.
+pub(crate) fn found_own_certificate(state_dir: &Path) -> Option<CertificateFiles> {
+    let files = files(state_dir);
+    (files.certificate.exists() && files.key.exists()).then_some(files)
 }
 
 /// Makes what is missing and renews what ends soon.

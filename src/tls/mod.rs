@@ -23,8 +23,11 @@ mod tests;
 mod verifier;
 mod x509;
 
-pub(crate) use client::{ClientTls, client_config};
+pub(crate) use client::{
+    ClientTls, ConnectError, client_config, unverified_client, verified_client,
+};
 pub(crate) use error::Error;
+pub(crate) use first::found_own_certificate;
 pub(crate) use server::ServerTls;
 pub(crate) use standing::Standing;
 pub(crate) use stream::TlsStream;

@@ -63,22 +63,6 @@ impl ServerTls {
         Ok((Self { shared }, warnings))
     }
 
-    /// As [`ServerTls::load`], but makes nothing: a certificate of our own that is not there yet counts as good.
-    ///
-    /// # Errors
-    ///
-    /// Every fault of every file, at once.
-    pub(crate) fn check(
-        tls: &ListenerTls,
-        http2: bool,
-        state_dir: &Path,
-    ) -> Result<Vec<Warning>, Vec<Error>> {
-        if tls.certificate.is_none() && !first::is_begun(state_dir) {
-            return State::check_without_own(tls);
-        }
-        Self::load(tls, http2, state_dir).map(|(_, warnings)| warnings)
-    }
-
     /// Reads all files again and puts them in force together; running connections keep what they have.
     ///
     /// When the client CA or the lists changed, session tickets from before are worth nothing any more and every

@@ -121,30 +121,6 @@ impl State {
         };
         Ok((state, warnings))
     }
-
-    /// Reads all files but those of the certificate that is made at first start.
-    pub(super) fn check_without_own(settings: &ListenerTls) -> Result<Vec<Warning>, Vec<Error>> {
-        let now = UnixTime::now();
-        let crypto = provider();
-        let mut faults = Vec::new();
-        let mut warnings = Vec::new();
-        let more = settings.more.iter();
-        let trust = load_trust(settings, now).map(|(_, told)| told);
-        for read in more
-            .map(|files| Material::load(files, &crypto, now).map(|(_, told)| told))
-            .chain([trust])
-        {
-            match read {
-                Ok(told) => warnings.extend(told),
-                Err(errors) => faults.extend(errors),
-            }
-        }
-        if faults.is_empty() {
-            Ok(warnings)
-        } else {
-            Err(faults)
-        }
-    }
 }
 
 impl Resumption {
