@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use crate::support::ctr::{self, Ctr};
+use crate::support::docker::{self, Docker};
 use crate::support::examples::adapted;
 use crate::support::gate::Gate;
 use crate::support::image::Image;
@@ -10,7 +12,7 @@ use crate::support::process;
 use crate::support::skopeo::Skopeo;
 use crate::support::trust::Trust;
 
-use super::{CREDENTIALS, PEERS, Site, text};
+use super::{CREDENTIALS, PASSWORD, PEERS, Site, USER, text};
 
 fn door(site: &Site, file: &str, address: &str) -> Gate {
     Gate::start(&adapted(
@@ -83,6 +85,64 @@ fn what_is_pushed_through_one_door_is_pulled_by_everybody_through_the_other() {
     site.curl(&[&format!("https://{public}/v2/")])
         .succeeds("it answers")
         .says("{}status 200", "the first door asks nobody who enters");
+}
+
+/// What the table in the README says of the others.
+#[test]
+fn at_the_public_door_docker_checks_no_password_and_containerd_pushes() {
+    if !need_clients(&[PEERS, docker::PROGRAMS, ctr::PROGRAMS].concat()) {
+        return;
+    }
+    let site = Site::new();
+    let public = door(&site, "public-pull/proxy.toml", "0.0.0.0:443");
+    let push = door(&site, "public-pull/push.toml", "0.0.0.0:8443");
+    let host = |gate: &Gate| format!("{}:{}", peers::NAME, gate.address().port());
+    let (public, push) = (host(&public), host(&push));
+    let trust = [Trust::new(&public), Trust::new(&push)];
+    for trust in &trust {
+        trust.add_ca(site.authority.ca());
+    }
+    let docker = Docker::new();
+    let image = format!("{public}/docker:1");
+    let same = format!("{push}/docker:1");
+    docker.import(&Image::unique().root_tar(), &image);
+    docker
+        .run(&["tag", &image, &same])
+        .succeeds("it has two names");
+    docker
+        .run(&["login", "-u", USER, "-p", "wrong", &public])
+        .succeeds("nothing checks the password at the first door");
+    docker
+        .run(&["push", &image])
+        .fails_saying("authentication required", "and no push works there");
+    docker
+        .run(&["login", "-u", USER, "-p", "wrong", &push])
+        .fails_saying("401 Unauthorized", "the second door checks it");
+    docker
+        .run(&["login", "-u", USER, "-p", PASSWORD, &push])
+        .succeeds("it lets in whom it knows");
+    docker.run(&["push", &same]).succeeds("who then pushes");
+    docker
+        .run(&["rmi", &image, &same])
+        .succeeds("the image is gone");
+    Docker::new()
+        .run(&["pull", &image])
+        .succeeds("everybody pulls it through the first door");
+
+    let containerd = Ctr::start();
+    containerd.trust(&public, site.authority.ca(), None);
+    let image = format!("{public}/ctr:1");
+    let content = Image::unique();
+    let archive = content.archive(&image);
+    containerd
+        .images(&["import", "--no-unpack", text(&archive)])
+        .succeeds("an image is imported");
+    containerd
+        .remote("push", &[&image])
+        .fails_saying("401 Unauthorized", "not without a password");
+    containerd
+        .remote("push", &["--user", CREDENTIALS, &image])
+        .succeeds("containerd answers the challenge of each request");
 }
 
 /// To a gate on this port of every address.
