@@ -1,9 +1,11 @@
 //! What the tests stand on: real peers, each with its own folders, stopped when the test lets go of it.
 
+pub mod binary;
 pub mod buildah;
 pub mod certs;
 pub mod ctr;
 pub mod docker;
+pub mod flow;
 pub mod fronts;
 pub mod gate;
 pub mod image;
