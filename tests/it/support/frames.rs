@@ -1,5 +1,7 @@
 //! A client that sends exactly the HTTP/2 frames it is told to (RFC 9113 section 4, RFC 7541 section 6.2.2).
 
+use std::time::Duration;
+
 use super::raw::{End, Raw};
 
 pub const DATA: u8 = 0;
@@ -76,6 +78,11 @@ impl Frames {
     /// The gate has ended the connection.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.raw.try_send(bytes)
+    }
+
+    /// How long each further read and write waits.
+    pub fn set_patience(&self, patience: Duration) {
+        self.raw.set_patience(patience);
     }
 
     /// Sends a request head without a body.

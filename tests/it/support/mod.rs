@@ -6,6 +6,7 @@ pub mod certs;
 pub mod ctr;
 pub mod docker;
 pub mod flow;
+pub mod frames;
 pub mod fronts;
 pub mod gate;
 pub mod image;
