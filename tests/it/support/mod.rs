@@ -1,5 +1,6 @@
 //! What the tests stand on: real peers, each with its own folders, stopped when the test lets go of it.
 
+pub mod binary;
 pub mod buildah;
 pub mod certs;
 pub mod ctr;
@@ -7,6 +8,8 @@ pub mod dialog;
 pub mod docker;
 pub mod examples;
 pub mod exchange;
+pub mod flow;
+pub mod frames;
 pub mod fronts;
 pub mod gate;
 pub mod image;

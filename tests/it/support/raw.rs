@@ -146,6 +146,21 @@ impl Raw {
         (all, end)
     }
 
+    /// The next bytes, at least one and at most this many.
+    ///
+    /// # Errors
+    /// How the connection ended.
+    pub fn read_up_to(&mut self, most: usize) -> Result<Vec<u8>, End> {
+        let mut some = match self.read_some() {
+            Ok(some) if some.is_empty() => return Err(End::Proper),
+            Ok(some) => some,
+            Err(e) if is_timeout(&e) => return Err(End::Open),
+            Err(_) => return Err(End::Broken),
+        };
+        self.held = some.split_off(most.min(some.len()));
+        Ok(some)
+    }
+
     /// Exactly this many bytes.
     #[track_caller]
     pub fn read_exactly(&mut self, length: usize) -> Vec<u8> {
