@@ -56,7 +56,7 @@ pub(crate) async fn handle(
     body: Option<Body>,
 ) -> Result<(Response<Body>, Option<u16>), Error> {
     match (&call.route.target, backend) {
-        (Target::Ping, _) => Ok((probe::ping(permit), None)),
+        (Target::Ping | Target::Token(_), _) => Ok((probe::ping(permit), None)),
         (
             Target::Root
             | Target::Version
