@@ -83,7 +83,8 @@ fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> HeaderMap {
             .identity
             .name()
             .map(|name| basic(&name.replace(':', "_"), b"")),
-        Outgoing::Forward => credentials,
+        // A token of ours says nothing to the registry, and is not for its eyes.
+        Outgoing::Forward => credentials.filter(|_| call.identity.grants.is_none()),
         Outgoing::Own(value) => Some(value.clone()),
     };
     if let Some(credentials) = credentials {
