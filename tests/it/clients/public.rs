@@ -334,5 +334,5 @@ pub fn containerd_by_rules(front: &Front) {
     };
     pull(&[]).fails_saying("insufficient_scope", "nobody pulls what is private");
     pull(&["--user", READER_CREDENTIALS])
-        .fails_saying("not found", "what a reader may not see is not there");
+        .fails_saying("StatusNotFound", "what a reader may not see is not there");
 }
