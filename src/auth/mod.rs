@@ -4,9 +4,11 @@
 //! like to a client is `error`'s. Basic authentication is RFC 7617.
 
 mod basic;
+mod groups;
 pub(crate) mod htpasswd;
 mod queue;
 mod remember;
+mod token;
 
 use std::fmt;
 use std::hash::RandomState;
@@ -26,6 +28,10 @@ use basic::Credentials;
 use htpasswd::{Hash, MAX_FILE, Passwords, Problem};
 use queue::Queue;
 use remember::Memory;
+
+pub(crate) use basic::bearer;
+pub(crate) use groups::Groups;
+pub(crate) use token::Tokens;
 
 /// Proves who is asking.
 pub(crate) struct Authenticator {
@@ -55,6 +61,9 @@ pub(crate) enum Refusal {
     /// An authentication scheme that is not spoken here; to be answered like a wrong password.
     #[error("the authorization scheme is not supported")]
     Scheme,
+    /// The token is none of ours, is damaged, has expired, or is for somebody or something else.
+    #[error("the token is not valid, or no longer; ask for a new one")]
+    Token,
     /// There is no such user, or it is not the password. Which of the two is not told to anybody.
     #[error("user name or password is wrong")]
     Wrong,
@@ -134,6 +143,34 @@ pub(crate) enum Error {
         /// What is wrong with its lines.
         warnings: Vec<Warning>,
     },
+    /// The group file.
+    #[error("cannot read the group file {path:?}; correct `auth.groups`")]
+    ReadGroups {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The key that signs tokens.
+    #[error("the token key {path:?} {why}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no key, and none could be made.
+    #[error(
+        "cannot make the token key {path:?}; let `state_dir` be writable, or name a key in `token.signing_key`"
+    )]
+    MakeKey {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The system has no randomness.
     #[error("the system gives no random bytes for a key")]
     Random(#[source] getrandom::Error),
@@ -159,6 +196,34 @@ pub(crate) enum Warning {
         path: PathBuf,
         /// How many.
         count: usize,
+    },
+    /// A line of the group file.
+    #[error(
+        "{path:?}, line {line}: no colon; a line is GROUP: USER USER, and a comment begins with #"
+    )]
+    GroupLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from one.
+        line: u32,
+    },
+    /// Everybody on the machine can read the key.
+    #[error(
+        "{path:?} may be read by everybody on this machine, who can then make tokens; take that right away: chmod o= {path:?}"
+    )]
+    KeyExposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The keys of before cannot be kept.
+    #[error(
+        "{path:?} cannot be kept ({why}): tokens are refused after the key was changed and the gate restarted, and clients must ask for new ones"
+    )]
+    Previous {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
     },
     /// Nobody can log in.
     #[error(
@@ -251,7 +316,33 @@ impl Authenticator {
             Some(credentials) => Some(self.verify(&credentials, peer.address).await?),
         };
         let certificate = peer.certificate.clone();
-        Ok(Identity { user, certificate })
+        Ok(Identity {
+            user,
+            certificate,
+            ..Identity::default()
+        })
+    }
+
+    /// Who logs in with this name and password over this connection, as a form says them. Both empty is nobody in
+    /// particular.
+    ///
+    /// # Errors
+    /// As for [`Self::authenticate`].
+    pub(crate) async fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        peer: &Peer,
+    ) -> Result<Identity, Refusal> {
+        let user = match basic::of(user, password)? {
+            None => None,
+            Some(credentials) => Some(self.verify(&credentials, peer.address).await?),
+        };
+        Ok(Identity {
+            user,
+            certificate: peer.certificate.clone(),
+            ..Identity::default()
+        })
     }
 
     async fn verify(
@@ -344,6 +435,8 @@ mod tests {
             htpasswd,
             anonymous: config::Anonymous::None,
             satisfy: config::Satisfy::Any,
+            groups: None,
+            challenge: config::Challenge::Auto,
         };
         let limits = config::Limits {
             connections: 10,
@@ -416,9 +509,12 @@ mod tests {
         assert_eq!(both.certificate, certificate);
         for headers in [&[][..], &[&b"Basic Og=="[..]]] {
             let alone = desk.authenticator.authenticate(headers, &peer).await;
-            let user = None;
             let certificate = certificate.clone();
-            assert_eq!(alone, Ok(Identity { user, certificate }));
+            let expected = Identity {
+                certificate,
+                ..Identity::default()
+            };
+            assert_eq!(alone, Ok(expected));
         }
         let wrong = ask(&desk.authenticator, "ann", "wrong", &peer).await;
         assert_eq!(wrong, Err(Refusal::Wrong));

@@ -31,6 +31,7 @@ use crate::telemetry::AccessLog;
 use crate::telemetry::Entry;
 use crate::telemetry::RequestLine;
 
+use super::challenge::About;
 use super::strict::named_host;
 
 /// One request, from its head to the end of its answer.
@@ -43,6 +44,7 @@ pub(super) struct Exchange {
     /// The client holds its body back until it is told to send it, and may send it though it was refused.
     expects_continue: bool,
     entry: Entry,
+    about: About,
 }
 
 impl Exchange {
@@ -91,6 +93,7 @@ impl Exchange {
             received: Arc::default(),
             expects_continue: parts.headers.contains_key(EXPECT),
             entry,
+            about: About::default(),
         }
     }
 
@@ -110,6 +113,19 @@ impl Exchange {
         &self.origin
     }
 
+    /// Host and port as the client named them.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.origin
+            .host
+            .as_ref()
+            .and_then(|host| host.to_str().ok())
+    }
+
+    /// What a challenge tells of the request.
+    pub(super) fn about(&self) -> &About {
+        &self.about
+    }
+
     /// The id under which the request stands in the log.
     pub(super) fn request_id(&self) -> &HeaderValue {
         &self.request_id
@@ -124,6 +140,10 @@ impl Exchange {
     pub(super) fn route(&mut self, route: &Route) {
         let access = route.access();
         self.entry.repository = access.repository.map(|name| name.as_str().to_owned());
+        self.about = About {
+            scope: access.scope(),
+            token_service: access.action == Action::Token,
+        };
         self.entry.action = (access.action != Action::Public).then_some(access.action.as_str());
     }
 

@@ -4,6 +4,7 @@
 
 mod forward;
 mod probe;
+mod token;
 
 use http::{HeaderMap, HeaderValue, Method, Response};
 
@@ -16,6 +17,8 @@ use crate::peer::Peer;
 use crate::route::Route;
 use crate::route::Target;
 use crate::upstream::Upstream;
+
+pub(crate) use token::{Asked, Wanted};
 
 /// Where content comes from.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct Call<'a> {
     pub challenge: &'a HeaderValue,
     /// The id under which the request stands in our log.
     pub request_id: &'a HeaderValue,
+    /// What is wanted of the token service, where it is what is asked.
+    pub token: Option<Wanted<'a>>,
 }
 
 /// Does what was permitted. The second value is the status that the upstream gave, for the log.
@@ -57,6 +62,7 @@ pub(crate) async fn handle(
 ) -> Result<(Response<Body>, Option<u16>), Error> {
     match (&call.route.target, backend) {
         (Target::Ping, _) => Ok((probe::ping(permit), None)),
+        (Target::Token(_), _) => Ok((token::issue(permit, &call)?, None)),
         (
             Target::Root
             | Target::Version

@@ -1,5 +1,6 @@
 //! What the tests stand on: real peers, each with its own folders, stopped when the test lets go of it.
 
+pub mod ask;
 pub mod binary;
 pub mod buildah;
 pub mod certs;
@@ -22,6 +23,7 @@ pub mod process;
 pub mod program;
 pub mod raw;
 pub mod registry;
+pub mod site;
 pub mod skopeo;
 pub mod trust;
 pub mod upstream;
