@@ -17,6 +17,8 @@ pub(crate) enum Code {
     SizeInvalid,
     /// Credentials are missing or wrong.
     Unauthorized,
+    /// The `n` of a list is not a number (distribution's own).
+    PaginationNumberInvalid,
     /// The method or feature is not carried.
     Unsupported,
     /// Come back later.
@@ -38,6 +40,7 @@ impl Code {
             Self::ManifestInvalid => "MANIFEST_INVALID",
             Self::SizeInvalid => "SIZE_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
+            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unavailable => "UNAVAILABLE",
