@@ -3,7 +3,9 @@
 //! No handler runs without a [`Permit`]; the dispatch is exhaustive, so a new target must be given a place.
 
 mod forward;
+mod listing;
 mod probe;
+mod search;
 
 use http::{HeaderMap, HeaderValue, Method, Response};
 
@@ -12,6 +14,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::header::Origin;
 use crate::identity::Identity;
+use crate::oci::RepositoryName;
 use crate::peer::Peer;
 use crate::route::Route;
 use crate::route::Target;
@@ -45,6 +48,9 @@ pub(crate) struct Call<'a> {
     pub request_id: &'a HeaderValue,
 }
 
+/// Whether the asker may see a repository.
+pub(crate) type Visible<'a> = &'a (dyn Fn(&RepositoryName) -> bool + Sync);
+
 /// Does what was permitted. The second value is the status that the upstream gave, for the log.
 ///
 /// # Errors
@@ -55,13 +61,12 @@ pub(crate) async fn handle(
     call: Call<'_>,
     body: Option<Body>,
 ) -> Result<(Response<Body>, Option<u16>), Error> {
+    let visible: Visible<'_> = &|_| true;
     match (&call.route.target, backend) {
         (Target::Ping, _) => Ok((probe::ping(permit), None)),
         (
             Target::Root
             | Target::Version
-            | Target::Catalog
-            | Target::Tags(_)
             | Target::Manifest(..)
             | Target::Blob(..)
             | Target::UploadStart(..)
@@ -69,5 +74,14 @@ pub(crate) async fn handle(
             | Target::Referrers(..),
             Backend::Upstream(upstream),
         ) => forward::forward(upstream, permit, call, body).await,
+        (Target::Tags(name), Backend::Upstream(upstream)) => {
+            listing::tags(upstream, permit, call, name).await
+        }
+        (Target::Catalog, Backend::Upstream(upstream)) => {
+            listing::catalog(upstream, permit, call, visible).await
+        }
+        (Target::Search, Backend::Upstream(upstream)) => {
+            search::search(upstream, permit, call, visible).await
+        }
     }
 }
