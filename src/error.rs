@@ -77,6 +77,17 @@ pub(crate) enum HeadFault {
     Body,
 }
 
+/// Why a client is asked for credentials (the `error` of RFC 6750 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// It brought none, or a wrong password.
+    Credentials,
+    /// Its token is none of ours, or no longer.
+    InvalidToken,
+    /// Its token does not say that it may.
+    InsufficientScope,
+}
+
 /// The outward face of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -88,8 +99,8 @@ pub(crate) struct Answer {
     pub message: String,
     /// The word for our log (`threats` call it reason code).
     pub reason: &'static str,
-    /// The client is asked for credentials.
-    pub challenge: bool,
+    /// The client is asked for credentials, and told what is wrong with those it brought.
+    pub challenge: Option<Challenge>,
     /// For the `Allow` header.
     pub allow: Option<&'static str>,
     /// For the `Retry-After` header.
@@ -110,7 +121,7 @@ impl Answer {
             code,
             message: message.to_string(),
             reason,
-            challenge: false,
+            challenge: None,
             allow: None,
             retry_after: None,
             alarm: false,
@@ -124,7 +135,7 @@ impl Answer {
 
     fn challenging(self) -> Self {
         Self {
-            challenge: true,
+            challenge: Some(Challenge::Credentials),
             ..self
         }
     }
@@ -148,19 +159,7 @@ impl Error {
             }
             Self::TooLarge { manifest, .. } => too_large(*manifest, self),
             Self::Refused(refusal) => refusal_answer(refusal),
-            Self::Denied(denied @ Denied::Unauthenticated) => Answer::new(
-                StatusCode::UNAUTHORIZED,
-                Code::Unauthorized,
-                "unauthorized",
-                denied,
-            )
-            .challenging(),
-            Self::Denied(denied @ Denied::CertificateRequired) => Answer::new(
-                StatusCode::UNAUTHORIZED,
-                Code::Unauthorized,
-                "client_cert",
-                denied,
-            ),
+            Self::Denied(denied) => denied_answer(denied),
             Self::Upstream(error) => upstream_answer(error),
             Self::Location(_) => Answer::new(
                 StatusCode::BAD_GATEWAY,
@@ -264,6 +263,28 @@ fn refusal_answer(refusal: &Refusal) -> Answer {
             "the password could not be checked",
         )
         .alarming(),
+    }
+}
+
+fn denied_answer(denied: &Denied) -> Answer {
+    let unauthorized =
+        |reason| Answer::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, reason, denied);
+    match denied {
+        Denied::Unauthenticated => unauthorized("unauthorized").challenging(),
+        Denied::CertificateRequired => unauthorized("client_cert"),
+        Denied::InsufficientScope => Answer {
+            challenge: Some(Challenge::InsufficientScope),
+            ..Answer::new(
+                StatusCode::UNAUTHORIZED,
+                Code::Denied,
+                "insufficient_scope",
+                denied,
+            )
+        },
+        Denied::Forbidden { .. } => {
+            Answer::new(StatusCode::FORBIDDEN, Code::Denied, "denied", denied)
+        }
+        Denied::Hidden(code) => Answer::new(StatusCode::NOT_FOUND, *code, "hidden", denied),
     }
 }
 

@@ -252,7 +252,11 @@ impl Authenticator {
             Some(credentials) => Some(self.verify(&credentials, peer.address).await?),
         };
         let certificate = peer.certificate.clone();
-        Ok(Identity { user, certificate })
+        Ok(Identity {
+            user,
+            certificate,
+            ..Identity::default()
+        })
     }
 
     async fn verify(
@@ -376,6 +380,8 @@ mod tests {
             htpasswd,
             anonymous: config::Anonymous::None,
             satisfy: config::Satisfy::Any,
+            groups: None,
+            challenge: config::Challenge::Auto,
         };
         let limits = config::Limits {
             connections: 10,
@@ -448,9 +454,12 @@ mod tests {
         assert_eq!(both.certificate, certificate);
         for headers in [&[][..], &[&b"Basic Og=="[..]]] {
             let alone = desk.authenticator.authenticate(headers, &peer).await;
-            let user = None;
             let certificate = certificate.clone();
-            assert_eq!(alone, Ok(Identity { user, certificate }));
+            let expected = Identity {
+                certificate,
+                ..Identity::default()
+            };
+            assert_eq!(alone, Ok(expected));
         }
         let wrong = ask(&desk.authenticator, "ann", "wrong", &peer).await;
         assert_eq!(wrong, Err(Refusal::Wrong));

@@ -2,16 +2,11 @@
 
 use super::section::Section;
 use super::source::shown;
-use super::types::{Anonymous, Auth, Clients, Satisfy};
+use super::types::{Anonymous, Auth, Challenge, Clients, Satisfy};
 
 const REALM: &str = "Registry";
 
 pub(super) fn read(section: &Section<'_>) -> Auth {
-    section.not_carried(
-        "groups",
-        "remove it: rules, the only thing that groups serve, are not carried either",
-    );
-    challenge(section);
     Auth {
         realm: section
             .parsed("realm", realm)
@@ -26,19 +21,17 @@ pub(super) fn read(section: &Section<'_>) -> Auth {
         satisfy: section
             .choice("satisfy", &[("any", Satisfy::Any), ("all", Satisfy::All)])
             .unwrap_or_default(),
-    }
-}
-
-/// Today there is one challenge, Basic; `"auto"` will choose between two when the token service is there.
-fn challenge(section: &Section<'_>) {
-    let word = section.choice(
-        "challenge",
-        &[("auto", false), ("basic", false), ("bearer", true)],
-    );
-    if word == Some(true) {
-        let text = "\"bearer\" needs the token service, which is not carried by this release yet; write \"basic\" or \
-                    \"auto\"";
-        section.fault("challenge", text);
+        groups: section.path("groups"),
+        challenge: section
+            .choice(
+                "challenge",
+                &[
+                    ("auto", Challenge::Auto),
+                    ("basic", Challenge::Basic),
+                    ("bearer", Challenge::Bearer),
+                ],
+            )
+            .unwrap_or_default(),
     }
 }
 

@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use super::fault::Place;
 use super::listener::{is_loopback, shown_address};
 use super::source::Source;
-use super::types::{Anonymous, ClientAuth, Config, ListenAddress, Listener, Satisfy, UpstreamUrl};
+use super::types::{
+    Anonymous, Authorization, Challenge, ClientAuth, Config, ListenAddress, Listener, RuleAction,
+    Satisfy, UpstreamUrl, Who,
+};
 
 /// Notes the contradictions between sections.
 pub(super) fn check(source: &Source<'_>, config: &Config) {
@@ -13,6 +16,62 @@ pub(super) fn check(source: &Source<'_>, config: &Config) {
     own_address(source, config);
     plaintext_passwords(source, config);
     nobody(source, config);
+    rules(source, config);
+    challenge(source, config);
+}
+
+/// One word for everybody and rules beside it would say two things about the same request.
+fn rules(source: &Source<'_>, config: &Config) {
+    if config.rules.is_empty() {
+        if config.auth.groups.is_some() && !source.has_fault_below("rule") {
+            let text = "serves nothing without a [[rule]] that names a group";
+            source.warn(place(source, "auth", "groups"), "auth.groups", text);
+        }
+        return;
+    }
+    if config.auth.anonymous == Anonymous::Pull {
+        let text = "\"pull\" means nothing beside [[rule]]; remove it, and write a rule: who = [\"anonymous\"], \
+                    repositories = [\"**\"], actions = [\"pull\", \"catalog\"]";
+        source.fault(place(source, "auth", "anonymous"), "auth.anonymous", text);
+    }
+    for rule in &config.rules {
+        let writes =
+            |action: &RuleAction| !matches!(action, RuleAction::Pull | RuleAction::Catalog);
+        if rule.who.contains(&Who::Anonymous) && rule.actions.iter().any(writes) {
+            let text = format!(
+                "the rule of {} lets everybody write or delete, without credentials",
+                rule.place
+            );
+            source.warn(source.top().place("rule"), "rule", text);
+        }
+    }
+    let mut who = config.rules.iter().flat_map(|rule| &rule.who);
+    if config.auth.groups.is_none() && who.any(|who| matches!(who, Who::Group(_))) {
+        let text = "is missing, and a rule names a group; write groups = \"FILE\" in [auth], with lines NAME: USER USER";
+        source.fault(place(source, "auth", "groups"), "auth.groups", text);
+    }
+}
+
+/// What a way of asking for credentials cannot do together with the rest.
+fn challenge(source: &Source<'_>, config: &Config) {
+    let place = || place(source, "auth", "challenge");
+    let open = config.has_public();
+    match config.auth.challenge {
+        Challenge::Bearer if config.upstream.authorization == Authorization::Forward => {
+            let text = "\"bearer\" leaves no password to forward; write \"basic\", or another upstream.authorization";
+            source.fault(place(), "auth.challenge", text);
+        }
+        Challenge::Basic if open => {
+            let text = "\"basic\" keeps docker from pulling without a login, whatever may be pulled without one; write \
+                        \"auto\"";
+            source.warn(place(), "auth.challenge", text);
+        }
+        Challenge::Auto if open && config.upstream.authorization == Authorization::Forward => {
+            let text = "is Basic, because passwords are forwarded, and so docker pulls nothing without a login";
+            source.warn(place(), "auth.challenge", text);
+        }
+        Challenge::Auto | Challenge::Basic | Challenge::Bearer => {}
+    }
 }
 
 /// Two proofs of identity need two ways to bring them.
@@ -99,7 +158,7 @@ fn nobody(source: &Source<'_>, config: &Config) {
         .listeners
         .iter()
         .any(|listener| client_auth(listener) != ClientAuth::Off);
-    if config.auth.htpasswd.is_none() && !certificates && config.auth.anonymous == Anonymous::None {
+    if config.auth.htpasswd.is_none() && !certificates && !config.has_public() {
         let text = "nobody can come in: there is no htpasswd, no client_ca, and anonymous is \"none\"; every request \
                     will be answered 401";
         source.warn(source.top().place("auth"), "auth", text);

@@ -68,7 +68,7 @@ fn names(like: &str, keys: &[String]) -> Vec<String> {
 fn numbered(name: &str, numbers: &[&str]) -> String {
     let mut numbers = numbers.iter();
     let parts = name.split('_').map(|part| match part {
-        "LISTENER" | "CERTIFICATES" => numbers
+        "LISTENER" | "CERTIFICATES" | "RULE" => numbers
             .next()
             .map_or_else(|| part.to_owned(), |number| format!("{part}_{number}")),
         part => part.to_owned(),

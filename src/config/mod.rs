@@ -13,8 +13,10 @@ mod frozen;
 mod headers;
 mod limits;
 mod listener;
+mod rule;
 mod section;
 mod source;
+mod token;
 mod types;
 mod unit;
 mod upstream;
@@ -30,16 +32,16 @@ use self::source::{Source, Unknown, Variables};
 
 pub use self::fault::Faults;
 pub use self::types::{
-    AccessFormat, Anonymous, Auth, Authorization, CertificateFiles, ClientAuth, Clients, Config,
-    Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log, LogFormat, Satisfy,
-    Timeouts, TlsVersion, Upstream, UpstreamUrl,
+    AccessFormat, Anonymous, Auth, Authorization, CertificateFiles, Challenge, ClientAuth, Clients,
+    Config, Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log, LogFormat, Rule,
+    RuleAction, Satisfy, Timeouts, TlsVersion, Token, Upstream, UpstreamUrl, Who,
 };
 
 /// A configuration of ten listeners and all comments has a few KiB; what is longer is another file.
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// One of each table, so that reading it asks for every key.
-const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n";
+const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n";
 
 /// A configuration that was loaded, and what to tell the person who loaded it.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,6 +152,8 @@ fn read(top: &Section<'_>) -> Option<Config> {
     let state_dir = top.path("state_dir");
     let listeners = listener::read(top);
     let auth = top.table("auth", auth::read);
+    let token = top.table("token", token::read);
+    let rules = top.entries("rule", rule::read);
     let clients = top.table("clients", auth::clients);
     let headers = top.table("headers", headers::read);
     let limits = top.table("limits", limits::read);
@@ -161,6 +165,8 @@ fn read(top: &Section<'_>) -> Option<Config> {
         listeners,
         upstream: upstream?,
         auth,
+        token,
+        rules: rules.into_iter().flatten().collect(),
         clients,
         headers,
         limits,
@@ -173,11 +179,6 @@ fn not_carried(top: &Section<'_>) {
     top.not_carried(
         "registry",
         "remove it, and name a registry that runs in [upstream]",
-    );
-    top.not_carried("token", "remove it: the challenge is Basic until then");
-    top.not_carried(
-        "rule",
-        "remove it, and know that every authenticated user may do everything until then",
     );
     top.not_carried("admin", "remove it");
 }

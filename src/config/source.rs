@@ -105,6 +105,10 @@ impl<'a> Source<'a> {
         self.faults.borrow_mut().push(Fault::new(place, key, text));
     }
 
+    pub(super) fn fault_count(&self) -> usize {
+        self.faults.borrow().len()
+    }
+
     pub(super) fn has_fault_at(&self, key: &str) -> bool {
         self.faults.borrow().iter().any(|fault| fault.key == key)
     }

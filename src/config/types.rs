@@ -18,6 +18,10 @@ pub struct Config {
     pub upstream: Upstream,
     /// Who may come in.
     pub auth: Auth,
+    /// The token service.
+    pub token: Token,
+    /// Who may do what where. Empty: whoever is authenticated may do everything.
+    pub rules: Vec<Rule>,
     /// Clients that are turned away by their user agent.
     pub clients: Clients,
     /// Headers that answers carry, and whose request headers are believed.
@@ -28,6 +32,31 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What is written where.
     pub log: Log,
+}
+
+impl Config {
+    /// Whether anything may be done without credentials.
+    #[must_use]
+    pub fn has_public(&self) -> bool {
+        let everybody = |rule: &Rule| rule.who.contains(&Who::Anonymous);
+        match self.rules.as_slice() {
+            [] => self.auth.anonymous == Anonymous::Pull,
+            rules => rules.iter().any(everybody),
+        }
+    }
+
+    /// Whether clients are sent to the token service. With `Auto` they are when anything is public: the only way in
+    /// which docker can pull without credentials and push with them.
+    #[must_use]
+    pub fn uses_tokens(&self) -> bool {
+        match self.auth.challenge {
+            Challenge::Basic => false,
+            Challenge::Bearer => true,
+            Challenge::Auto => {
+                self.has_public() && self.upstream.authorization != Authorization::Forward
+            }
+        }
+    }
 }
 
 /// One door.
@@ -170,6 +199,78 @@ pub struct Auth {
     pub anonymous: Anonymous,
     /// Whether a certificate or a password is enough, or both are needed.
     pub satisfy: Satisfy,
+    /// Which users are in which groups: an Apache group file.
+    pub groups: Option<PathBuf>,
+    /// How credentials are asked for.
+    pub challenge: Challenge,
+}
+
+/// How credentials are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Challenge {
+    /// Bearer when anything may be done without credentials, else Basic.
+    #[default]
+    Auto,
+    /// The password with every request.
+    Basic,
+    /// A token from our own token service.
+    Bearer,
+}
+
+/// The token service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    /// Where it answers; begins with `/` and is no path of the registry API.
+    pub path: String,
+    /// The `service` of the challenge and the audience of tokens; `None`: the host name that the client used.
+    pub service: Option<String>,
+    /// How long a token is good for; one minute to one day.
+    pub lifetime: Duration,
+    /// The key that signs tokens (PEM), and further keys that are believed; `None`: made below `state_dir`.
+    pub signing_key: Option<PathBuf>,
+}
+
+/// One `[[rule]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Whom it is about; any of these is enough. Never empty.
+    pub who: Vec<Who>,
+    /// Patterns of the repositories that it is about. Empty only if it is about the catalog alone.
+    pub repositories: Vec<String>,
+    /// What it allows. Never empty.
+    pub actions: Vec<RuleAction>,
+    /// Where it stands: `line 12`, or the name of a variable.
+    pub place: String,
+}
+
+/// Whom a rule is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Everybody, with credentials and without.
+    Anonymous,
+    /// Whoever proved an identity.
+    Authenticated,
+    /// The user of this name.
+    User(String),
+    /// The users of this group.
+    Group(String),
+    /// Bearers of a client certificate one of whose names, or whose fingerprint, is like this.
+    Certificate(String),
+}
+
+/// What a rule allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleAction {
+    /// Reading content.
+    Pull,
+    /// Writing content.
+    Push,
+    /// Removing content.
+    Delete,
+    /// Listing repositories (those that may be pulled).
+    Catalog,
+    /// All of these.
+    All,
 }
 
 /// What may be done without credentials.

@@ -108,7 +108,7 @@ impl Gateway {
                     agents,
                     limits: Limits::new(&config.limits),
                     authenticator,
-                    acl: Acl::new(&config.auth),
+                    acl: Acl::new(config),
                     backend: Backend::Upstream(upstream),
                     trusted: TrustedNetworks::new(config.headers.trusted_proxies.clone()),
                     strict_transport_security: config.headers.strict_transport_security.clone(),
@@ -165,7 +165,7 @@ impl Gateway {
         // From here on the body has an owner that drains it, so that a refused client reads its answer.
         let body = Upload::new(body, &parts.headers, exchange.received());
         strict::judge(&parts, &body)?;
-        let route = Route::parse(&parts.method, &parts.uri)?;
+        let route = Route::parse(&parts.method, &parts.uri, None)?;
         exchange.route(&route);
         let body = self
             .limits
@@ -223,7 +223,7 @@ impl Gateway {
             error_document(answer.code, &answer.message, &detail),
         );
         let headers = response.headers_mut();
-        if answer.challenge {
+        if answer.challenge.is_some() {
             headers.insert(WWW_AUTHENTICATE, self.challenge.clone());
         }
         if let Some(allow) = answer.allow {

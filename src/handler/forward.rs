@@ -32,13 +32,18 @@ const SHORT_BODY: usize = 64 * 1024;
 /// Sends the request on, and brings the answer back in the client's own terms.
 pub(super) async fn forward(
     upstream: &Upstream,
-    _permit: Permit,
+    permit: Permit,
     mut call: Call<'_>,
     body: Option<Body>,
 ) -> Result<(Response<Body>, Option<u16>), Error> {
+    let path_and_query = if permit.includes_mount() {
+        call.route.path_and_query()
+    } else {
+        call.route.without_mount().path_and_query()
+    };
     let head = Head {
         method: call.method.clone(),
-        path_and_query: call.route.path_and_query(),
+        path_and_query,
         headers: request_headers(&mut call, upstream),
     };
     let answer = upstream.send(head, body).await?;

@@ -63,7 +63,7 @@ pub(crate) async fn handle(
 ) -> Result<(Response<Body>, Option<u16>), Error> {
     let visible: Visible<'_> = &|_| true;
     match (&call.route.target, backend) {
-        (Target::Ping, _) => Ok((probe::ping(permit), None)),
+        (Target::Ping | Target::Token(_), _) => Ok((probe::ping(permit), None)),
         (
             Target::Root
             | Target::Version

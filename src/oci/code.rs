@@ -7,6 +7,10 @@ pub(crate) enum Code {
     NameInvalid,
     /// The repository, or the path below `/v2/`, is not known.
     NameUnknown,
+    /// There is no such manifest in the repository.
+    ManifestUnknown,
+    /// There is no such blob in the repository.
+    BlobUnknown,
     /// The tag is malformed (distribution's own; the specification folds it into the name).
     TagInvalid,
     /// The digest is malformed or does not match.
@@ -19,6 +23,8 @@ pub(crate) enum Code {
     Unauthorized,
     /// The `n` of a list is not a number (distribution's own).
     PaginationNumberInvalid,
+    /// The credentials are right and do not suffice.
+    Denied,
     /// The method or feature is not carried.
     Unsupported,
     /// Come back later.
@@ -35,12 +41,15 @@ impl Code {
         match self {
             Self::NameInvalid => "NAME_INVALID",
             Self::NameUnknown => "NAME_UNKNOWN",
+            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
+            Self::BlobUnknown => "BLOB_UNKNOWN",
             Self::TagInvalid => "TAG_INVALID",
             Self::DigestInvalid => "DIGEST_INVALID",
             Self::ManifestInvalid => "MANIFEST_INVALID",
             Self::SizeInvalid => "SIZE_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
             Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
+            Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unavailable => "UNAVAILABLE",

@@ -7,12 +7,14 @@ mod code;
 mod digest;
 mod listing;
 mod name;
+mod pattern;
 mod reference;
 
 pub(crate) use code::Code;
 pub(crate) use digest::Digest;
 pub(crate) use listing::{ListReader, Repositories, Tags};
 pub(crate) use name::RepositoryName;
+pub(crate) use pattern::{Pattern, is_like_text};
 pub(crate) use reference::Reference;
 
 /// Why a text is not the noun it should be; the HTTP answer carries the code and this sentence.

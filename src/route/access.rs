@@ -1,5 +1,6 @@
 //! Which right a route needs. Exhaustive: a new target does not compile until its right is written here.
 
+use crate::oci::Code;
 use crate::oci::RepositoryName;
 
 use super::{Route, Target, Verb};
@@ -19,6 +20,8 @@ pub(crate) enum Action {
     Delete,
     /// List repositories.
     Catalog,
+    /// Be given a token: anybody may ask, and gets what is allowed.
+    Token,
 }
 
 impl Action {
@@ -31,6 +34,7 @@ impl Action {
             Self::Push => "push",
             Self::Delete => "delete",
             Self::Catalog => "catalog",
+            Self::Token => "token",
         }
     }
 }
@@ -44,6 +48,10 @@ pub(crate) struct Access<'a> {
     pub repository: Option<&'a RepositoryName>,
     /// The repository that a mount reads from: `pull` is needed there.
     pub mount_source: Option<&'a RepositoryName>,
+    /// A mount that names no source: from wherever the registry has the blob.
+    pub mounts_from_anywhere: bool,
+    /// The code of the answer when what is asked for is not there.
+    pub missing: Code,
 }
 
 impl Route {
@@ -52,6 +60,7 @@ impl Route {
         let reads = matches!(self.verb, Verb::Get | Verb::Head);
         let (action, repository) = match &self.target {
             Target::Ping => (Action::Public, None),
+            Target::Token(_) => (Action::Token, None),
             Target::Root | Target::Version => (Action::Enter, None),
             Target::Catalog | Target::Search => (Action::Catalog, None),
             Target::Tags(name) | Target::Referrers(name, _) => (Action::Pull, Some(name)),
@@ -66,14 +75,21 @@ impl Route {
             | Target::UploadStart(name, _)
             | Target::Upload(name, _) => (Action::Push, Some(name)),
         };
-        let mount_source = match &self.target {
-            Target::UploadStart(_, Some(mount)) => mount.from.as_ref(),
+        let mount = match &self.target {
+            Target::UploadStart(_, mount) => mount.as_ref(),
             _ => None,
+        };
+        let missing = match &self.target {
+            Target::Manifest(..) => Code::ManifestUnknown,
+            Target::Blob(..) => Code::BlobUnknown,
+            _ => Code::NameUnknown,
         };
         Access {
             action,
             repository,
-            mount_source,
+            mount_source: mount.and_then(|mount| mount.from.as_ref()),
+            mounts_from_anywhere: mount.is_some_and(|mount| mount.from.is_none()),
+            missing,
         }
     }
 }

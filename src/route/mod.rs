@@ -7,6 +7,7 @@
 mod access;
 mod paging;
 mod query;
+mod scope;
 mod v2;
 
 use http::{Method, Uri};
@@ -15,7 +16,8 @@ use crate::oci::{Digest, Invalid, Reference, RepositoryName};
 
 pub(crate) use access::{Access, Action};
 pub(crate) use paging::{Paging, linked_query, next_link, page_query, value};
-pub(crate) use query::Mount;
+pub(crate) use query::{Mount, form};
+pub(crate) use scope::asked;
 
 /// One request target of the house, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub(crate) enum Target {
     Upload(RepositoryName, UploadId),
     /// `/v2/NAME/referrers/DIGEST` (end-12).
     Referrers(RepositoryName, Digest),
+    /// The token service, at the path that the configuration says.
+    Token(String),
 }
 
 /// The methods that the registry API has; any other is refused.
@@ -100,15 +104,23 @@ pub(crate) enum Fault {
 }
 
 impl Route {
-    /// The one reading of a method and a request target.
-    pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<Self, Fault> {
+    /// The one reading of a method and a request target; `token_path` is where the token service is, if there is one.
+    pub(crate) fn parse(
+        method: &Method,
+        uri: &Uri,
+        token_path: Option<&str>,
+    ) -> Result<Self, Fault> {
         let path = v2::clean(uri.path())?;
         let query = uri.query().filter(|q| !q.is_empty());
         if let Some(query) = query {
             query::check(query)?;
         }
         let verb = Verb::of(method);
-        let (target, query) = v2::target(&path, query, verb)?;
+        let (target, query) = if token_path == Some(&*path) {
+            (Target::Token(path.into_owned()), query.map(str::to_owned))
+        } else {
+            v2::target(&path, query, verb)?
+        };
         let allow = target.allow();
         match verb {
             Some(verb) if allow.split(", ").any(|m| m == method.as_str()) => Ok(Self {
@@ -123,6 +135,16 @@ impl Route {
     /// The path in its one canonical spelling.
     pub(crate) fn path(&self) -> String {
         self.target.path()
+    }
+
+    /// The same upload without its mount: the client sends the blob itself then.
+    pub(crate) fn without_mount(&self) -> Self {
+        let mut route = self.clone();
+        if let Target::UploadStart(_, mount @ Some(_)) = &mut route.target {
+            *mount = None;
+            route.query = route.query.as_deref().and_then(query::without_mount);
+        }
+        route
     }
 
     /// Path and query as they are forwarded.

@@ -71,6 +71,14 @@ pub(super) fn without_mount(query: &str) -> Option<String> {
     Some(kept.join("&")).filter(|q| !q.is_empty())
 }
 
+/// The decoded pairs of a query or of an HTML form's body; a pair that is not UTF-8 is left out.
+pub(crate) fn form(text: &str) -> impl Iterator<Item = (String, String)> {
+    text.split('&').filter_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(key)?, decode(value)?))
+    })
+}
+
 /// The decoded value of a parameter that must not stand twice.
 fn single(query: &str, name: &str) -> Result<Option<String>, Fault> {
     if query.contains(';') {

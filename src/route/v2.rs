@@ -100,6 +100,7 @@ impl Target {
             Self::UploadStart(name, _) => format!("/v2/{name}/blobs/uploads/"),
             Self::Upload(name, id) => format!("/v2/{name}/blobs/uploads/{}", id.as_str()),
             Self::Referrers(name, digest) => format!("/v2/{name}/referrers/{digest}"),
+            Self::Token(path) => path.clone(),
         }
     }
 
@@ -116,6 +117,7 @@ impl Target {
             Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
             Self::Blob(..) => "GET, HEAD, DELETE",
             Self::UploadStart(..) => "POST",
+            Self::Token(_) => "GET, POST",
             Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
         }
     }
@@ -159,7 +161,7 @@ mod tests {
 
     fn parse(method: &str, target: &str) -> Result<Route, Fault> {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        Route::parse(&method, &target.parse::<Uri>().unwrap())
+        Route::parse(&method, &target.parse::<Uri>().unwrap(), Some("/v2/token"))
     }
 
     #[test]
@@ -187,6 +189,8 @@ mod tests {
             ),
             ("GET", "/v2/a/blobs/uploads/1f-2e", Action::Push),
             ("GET", &referrers, Action::Pull),
+            ("GET", "/v2/token?service=x", Action::Token),
+            ("POST", "/v2/token", Action::Token),
             ("GET", "/v2/manifests/manifests/manifests/1", Action::Pull),
             ("GET", "/v2/blobs/uploads/tags/list", Action::Pull),
         ] {
@@ -287,6 +291,8 @@ mod tests {
             ("OPTIONS", "/v2/"),
             ("TRACE", "/v2/"),
             ("GET", "/v2/a/blobs/uploads/"),
+            ("PUT", "/v2/token"),
+            ("HEAD", "/v2/token"),
             ("PROPFIND", "/v2/a/tags/list"),
         ] {
             assert!(
@@ -303,6 +309,13 @@ mod tests {
         let route = parse("POST", &target).unwrap();
         assert_eq!(route.access().mount_source.unwrap().as_str(), "b/c");
         assert_eq!(route.path_and_query(), target);
+        let upload = route.without_mount();
+        assert_eq!(upload.path_and_query(), "/v2/a/blobs/uploads/");
+        assert_eq!(upload.access().mount_source, None);
+        let from_anywhere = parse("POST", &format!("/v2/a/blobs/uploads/?mount={DIGEST}&x=1"));
+        let from_anywhere = from_anywhere.unwrap();
+        assert!(from_anywhere.access().mounts_from_anywhere);
+        assert_eq!(from_anywhere.without_mount().query.as_deref(), Some("x=1"));
 
         let route = parse(
             "POST",

@@ -57,21 +57,9 @@ const BAD_VARIABLES: &[(&str, &str, &str)] = &[
         "nonsense",
         "\"nonsense\" is neither",
     ),
-    (
-        "DOCKGATE_TOKEN_LIFETIME",
-        "5m",
-        "not carried by this release",
-    ),
-    (
-        "DOCKGATE_RULE_0_WHO",
-        "anonymous",
-        "not carried by this release",
-    ),
-    (
-        "DOCKGATE_AUTH_GROUPS",
-        "groups",
-        "not carried by this release",
-    ),
+    ("DOCKGATE_TOKEN_LIFETIME", "5s", "too short"),
+    ("DOCKGATE_RULE_0_WHO", "nobody", "\"nobody\" is nobody"),
+    ("DOCKGATE_RULE_1_WHO", "anonymous", "allows nothing"),
     (
         "DOCKGATE_ADMIN_ADDRESS",
         "127.0.0.1:9090",

@@ -1,16 +1,26 @@
-//! Who is asking: nobody in particular, a user with a password, the bearer of a client certificate, or both.
+//! Who is asking: nobody in particular, a user with a password, the bearer of a client certificate, or both; in person
+//! or through a token.
 //!
 //! Made by `auth`, judged by `acl`, reported by `telemetry`; nothing here knows how an identity was proven.
 
+mod grants;
+
 use std::sync::Arc;
+
+pub(crate) use grants::{Grants, Rights};
 
 /// Who is behind one request, after authentication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The user name whose password was right.
+    /// The user name whose password was right, now or when the token was made.
     pub user: Option<Arc<str>>,
     /// The client certificate that the handshake verified.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// The groups that the user is in, by the group file.
+    pub groups: Arc<[Arc<str>]>,
+    /// What the token allows that the request came with: never more than this, whoever holds it. `None`: the request
+    /// brought its credentials themselves, or none.
+    pub grants: Option<Arc<Grants>>,
 }
 
 impl Identity {
