@@ -24,6 +24,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tracing::{info, warn};
 
 use crate::acl::Acl;
 use crate::auth;
@@ -150,6 +151,7 @@ impl Gateway {
             .catch_unwind()
             .await
             .unwrap_or(Err(Error::Panicked));
+        self.tell_failed_logins();
         let mut response = walked.unwrap_or_else(|error| self.refuse(&error, &mut exchange));
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
         exchange.finish(response, self.access_log.clone())
@@ -170,7 +172,9 @@ impl Gateway {
         let body = self
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
-        let identity = self.authenticate(peer, &route, &parts.headers).await?;
+        let identity = self
+            .authenticate(&exchange.client(peer), &route, &parts.headers)
+            .await?;
         exchange.identity(&identity);
         let permit = self.acl.authorize(&identity, peer, &route.access())?;
         let call = Call {
@@ -178,6 +182,7 @@ impl Gateway {
             method: &parts.method,
             headers: parts.headers,
             identity: &identity,
+            acl: &self.acl,
             peer,
             origin: exchange.origin(),
             challenge: &self.challenge,
@@ -204,6 +209,18 @@ impl Gateway {
             .map(HeaderValue::as_bytes)
             .collect();
         Ok(self.authenticator.authenticate(&credentials, peer).await?)
+    }
+
+    /// One line for a burst of wrong passwords; a single one is no alarm.
+    fn tell_failed_logins(&self) {
+        for burst in self.authenticator.failed_logins() {
+            let (user, attempts) = (burst.user.as_deref().unwrap_or("*"), burst.attempts);
+            if attempts == 1 {
+                info!(user, peer.addr = burst.peer, attempts, "login failed");
+            } else {
+                warn!(user, peer.addr = burst.peer, attempts, "logins failed");
+            }
+        }
     }
 
     /// The one place where an error becomes an answer.

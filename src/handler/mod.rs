@@ -9,6 +9,7 @@ mod search;
 
 use http::{HeaderMap, HeaderValue, Method, Response};
 
+use crate::acl::Acl;
 use crate::acl::Permit;
 use crate::body::Body;
 use crate::error::Error;
@@ -38,6 +39,8 @@ pub(crate) struct Call<'a> {
     pub headers: HeaderMap,
     /// Who asks.
     pub identity: &'a Identity,
+    /// What is left out of lists for who asks.
+    pub acl: &'a Acl,
     /// Over which connection.
     pub peer: &'a Peer,
     /// How the client sees itself.
@@ -61,7 +64,7 @@ pub(crate) async fn handle(
     call: Call<'_>,
     body: Option<Body>,
 ) -> Result<(Response<Body>, Option<u16>), Error> {
-    let visible: Visible<'_> = &|_| true;
+    let acl = call.acl;
     match (&call.route.target, backend) {
         (Target::Ping | Target::Token(_), _) => Ok((probe::ping(permit), None)),
         (
@@ -78,10 +81,14 @@ pub(crate) async fn handle(
             listing::tags(upstream, permit, call, name).await
         }
         (Target::Catalog, Backend::Upstream(upstream)) => {
-            listing::catalog(upstream, permit, call, visible).await
+            let pullable = acl.pullable(call.identity);
+            let visible = |name: &RepositoryName| pullable.contains(name.as_str());
+            listing::catalog(upstream, permit, call, &visible).await
         }
         (Target::Search, Backend::Upstream(upstream)) => {
-            search::search(upstream, permit, call, visible).await
+            let pullable = acl.pullable(call.identity);
+            let visible = |name: &RepositoryName| pullable.contains(name.as_str());
+            search::search(upstream, permit, call, &visible).await
         }
     }
 }
