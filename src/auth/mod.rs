@@ -304,6 +304,18 @@ impl Authenticator {
         name_of(user)
     }
 
+    /// Who logs in under this name when the password is right; `None` where nobody can.
+    pub(crate) fn known(&self, user: &str) -> Option<Identity> {
+        let passwords = self.passwords.load();
+        passwords
+            .find(user.as_bytes())
+            .filter(|found| found.known)?;
+        Some(Identity {
+            user: Some(user.into()),
+            ..Identity::default()
+        })
+    }
+
     /// Failed logins to tell the operator of, each burst at its first attempt and at each tenfold.
     pub(crate) fn failed_logins(&self) -> Vec<FailedLogins> {
         self.delays.news()

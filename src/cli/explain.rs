@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::acl::Acl;
 use crate::acl::Verdict;
 use crate::auth::Authenticator;
-use crate::config::{ClientAuth, Config, Listener};
+use crate::config::{ClientAuth, Config, ListenAddress, Listener};
 use crate::identity::Identity;
 use crate::net::TrustedNetworks;
 use crate::oci::{Reference, RepositoryName};
@@ -60,13 +60,16 @@ pub(super) fn run(named: Option<&Path>, question: &Question) -> u8 {
         Ok(repository) => repository,
         Err(fault) => return wrong(&[fault]),
     };
-    let config = match load::load(named) {
-        Ok(found) => found.loaded.config,
+    let found = match load::load(named) {
+        Ok(found) => found,
         Err(faults) => return wrong(&faults),
     };
-    match decide(&config, question, repository.as_ref()) {
+    match decide(&found.loaded.config, question, repository.as_ref()) {
         Ok(told) => {
             answer(&told.verdict.to_string());
+            if let Some(file) = &found.file {
+                answer(&format!("by {}", file.display()));
+            }
             for note in &told.notes {
                 answer(note);
             }
@@ -139,9 +142,12 @@ fn decide(
             };
         } else {
             notes.extend(closed.iter().map(|listener| {
+                let address = match &listener.address {
+                    ListenAddress::Tcp(address) => address.to_string(),
+                    ListenAddress::Unix(path) => path.display().to_string(),
+                };
                 format!(
-                    "not through the listener {}: it asks everybody for a client certificate",
-                    listener.address
+                    "not through the listener {address}: it asks everybody for a client certificate"
                 )
             }));
             if question.action == Action::Push {

@@ -25,6 +25,7 @@ mod x509;
 
 pub(crate) use client::{ClientTls, client_config};
 pub(crate) use error::Error;
+pub(crate) use identity::client_certificate_file;
 pub(crate) use server::ServerTls;
 pub(crate) use standing::Standing;
 pub(crate) use stream::TlsStream;
