@@ -370,6 +370,95 @@ fn search_answers_who_brings_a_header_and_sends_the_others_to_the_catalog() {
     assert_eq!(refused.status, 401);
 }
 
+/// `Basic` with these credentials.
+fn basic(credentials: &str) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
+    format!("Basic {encoded}")
+}
+
+#[test]
+fn lists_and_search_show_what_the_asker_may_pull_and_nothing_of_the_rest() {
+    if !peers::need(&["docker-registry"]) {
+        return;
+    }
+    let registry = Registry::start();
+    let behind = address_of(&registry);
+    let names: Vec<String> = (0..12)
+        .map(|n| format!("{}/r{n:02}", if n % 4 == 0 { "public" } else { "secret" }))
+        .collect();
+    for name in names.iter().map(String::as_str).chain(["zz/last"]) {
+        push(behind, name, &["1"]);
+    }
+    let toml = format!(
+        r#"
+        [[listener]]
+        address = "127.0.0.1:0"
+        plaintext = true
+        [upstream]
+        url = "{}"
+        [auth]
+        htpasswd = "htpasswd"
+        [[rule]]
+        who = ["anonymous"]
+        repositories = ["public/**"]
+        actions = ["pull", "catalog"]
+        [[rule]]
+        who = ["user:alice"]
+        repositories = ["**"]
+        actions = ["*"]
+        [[rule]]
+        who = ["user:bob"]
+        repositories = ["zz/last"]
+        actions = ["pull"]
+        [log]
+        access = false
+        "#,
+        registry.url()
+    );
+    let gate = Gate::start_with(&toml, |dir| {
+        std::fs::write(dir.join("htpasswd"), "alice:{PLAIN}a\nbob:{PLAIN}b\n").unwrap();
+    });
+    let to = gate.address();
+    let ask =
+        |who: &str, target: &str| send(to, "GET", target, &[("Authorization", &basic(who))], b"");
+    let all = get(behind, "/v2/_catalog").names("repositories");
+    let public: Vec<String> = all
+        .iter()
+        .filter(|name| name.starts_with("public/"))
+        .cloned()
+        .collect();
+    let bobs: Vec<String> = public
+        .iter()
+        .cloned()
+        .chain(["zz/last".to_owned()])
+        .collect();
+    for (who, visible) in [(":", &public), ("alice:a", &all), ("bob:b", &bobs)] {
+        for n in 1..=5 {
+            let (mut pages, mut next) = (Vec::new(), Some(format!("/v2/_catalog?n={n}")));
+            while let Some(target) = next {
+                let answer = ask(who, &target);
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let link = answer.next().unwrap_or_default().to_owned();
+                assert!(who == "alice:a" || !link.contains("secret"), "{link}");
+                pages.push(answer.names("repositories"));
+                next = Some(link).filter(|link| !link.is_empty());
+            }
+            assert_eq!(pages.concat(), *visible, "{who} n={n}");
+            assert_eq!(pages.len(), visible.len().div_ceil(n), "{who} n={n}");
+        }
+        let found = ask(who, "/v1/search?q=r0&n=100").json();
+        let expected = visible.iter().filter(|name| name.contains("/r0")).count();
+        assert_eq!(found["num_results"], expected, "{who}");
+    }
+    assert_eq!(get(to, "/v2/_catalog").names("repositories"), public);
+    assert_eq!(ask("bob:b", "/v2/zz/last/tags/list").names("tags"), ["1"]);
+    let secret = ask("bob:b", "/v2/secret/r01/tags/list");
+    let missing = ask("bob:b", "/v2/secret/none/tags/list");
+    assert_eq!(secret.status, missing.status);
+    assert_ne!(secret.status, 200);
+}
+
 #[test]
 fn docker_podman_and_skopeo_list_and_search_with_a_login() {
     let programs = [
