@@ -49,11 +49,13 @@ impl From<Address> for Source {
 }
 
 impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::V4(ip) => ip.fmt(f),
-            Self::V6([a, b, c, d]) => write!(f, "{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)),
-            Self::Unix => f.write_str("unix:"),
+            Self::V4(ip) => ip.fmt(out),
+            Self::V6([a, b, c, d]) => {
+                write!(out, "{}/64", Ipv6Addr::from([a, b, c, d, 0, 0, 0, 0]))
+            }
+            Self::Unix => out.write_str("unix:"),
         }
     }
 }

@@ -218,7 +218,14 @@ impl Gateway {
             if attempts == 1 {
                 info!(user, peer.addr = burst.peer, attempts, "login failed");
             } else {
-                warn!(user, peer.addr = burst.peer, attempts, "logins failed");
+                let total = self.authenticator.failed_login_count();
+                warn!(
+                    user,
+                    peer.addr = burst.peer,
+                    attempts,
+                    total,
+                    "logins failed"
+                );
             }
         }
     }

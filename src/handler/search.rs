@@ -23,7 +23,7 @@ const RESULTS: usize = 25;
 
 /// The answer of the v1 search, as docker reads it.
 #[derive(Serialize)]
-struct Results<'a> {
+struct Document<'a> {
     num_results: usize,
     query: &'a str,
     results: Vec<One<'a>>,
@@ -72,7 +72,7 @@ pub(super) async fn search(
         is_official: false,
         is_automated: false,
     };
-    let document = Results {
+    let document = Document {
         num_results: names.len(),
         query: &query,
         results: names.iter().map(|name| one(name.as_str())).collect(),

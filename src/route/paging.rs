@@ -146,7 +146,7 @@ mod tests {
     fn the_next_page_is_found_in_links_as_registries_write_them() {
         for link in [
             r#"</v2/_catalog?last=t%2Fm&n=2>; rel="next""#,
-            r#"<http://127.0.0.1:5000/v2/_catalog?last=t%2Fm&n=2>; rel=next"#,
+            "<http://127.0.0.1:5000/v2/_catalog?last=t%2Fm&n=2>; rel=next",
             r#"</v2/_catalog?n=1>; rel="prev", </v2/_catalog?last=t%2Fm&n=2>; rel="next""#,
         ] {
             let query = linked_query(link, "/v2/_catalog");

@@ -1,5 +1,6 @@
 //! `_catalog`, `tags/list` and search before the real registry, which does them by halves.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -69,10 +70,10 @@ fn send(
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     if !matches!(method, "GET" | "HEAD") {
-        head += &format!("Content-Length: {}\r\n", body.len());
+        write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     head += "\r\n";
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
