@@ -14,7 +14,7 @@ use crate::auth::Authenticator;
 use crate::config::{ClientAuth, Config, ListenAddress, Listener};
 use crate::identity::Identity;
 use crate::net::TrustedNetworks;
-use crate::oci::{Reference, RepositoryName};
+use crate::oci::{Digest, Reference, RepositoryName};
 use crate::route;
 use crate::tls::client_certificate_file;
 
@@ -187,18 +187,20 @@ fn about(config: &Config, from: IpAddr) -> Option<String> {
 
 /// The name in front of a tag or digest.
 fn repository(text: &str) -> Result<RepositoryName, String> {
-    let (name, reference) = match text.split_once('@') {
-        Some((name, digest)) => (name.split(':').next().unwrap_or(name), Some(digest)),
-        None => match text.split_once(':') {
-            Some((name, tag)) => (name, Some(tag)),
-            None => (text, None),
-        },
-    };
     let fault = |what: &dyn std::fmt::Display| {
         format!("{text:?}: {what}; write REPOSITORY or REPOSITORY:TAG, without the registry's host")
     };
-    if let Some(reference) = reference {
-        Reference::parse(reference).map_err(|invalid| fault(&invalid))?;
+    let (name, digest) = text
+        .split_once('@')
+        .map_or((text, None), |(name, digest)| (name, Some(digest)));
+    let (name, tag) = name
+        .split_once(':')
+        .map_or((name, None), |(name, tag)| (name, Some(tag)));
+    if let Some(digest) = digest {
+        Digest::parse(digest).map_err(|invalid| fault(&invalid))?;
+    }
+    if let Some(tag) = tag {
+        Reference::parse(tag).map_err(|invalid| fault(&invalid))?;
     }
     RepositoryName::parse(name).map_err(|invalid| fault(&invalid))
 }

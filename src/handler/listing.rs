@@ -507,6 +507,7 @@ mod tests {
     async fn follow(upstream: &Upstream, n: usize, visible: Visible<'_>) -> Vec<Vec<String>> {
         let mut pages: Vec<Vec<String>> = Vec::new();
         loop {
+            assert!(pages.len() < 100, "the links do not end");
             let last = pages.last().and_then(|page| page.last()).cloned();
             let mut reader = reader(upstream);
             let found = reader.repositories(last.as_deref(), n + 1, visible).await;
