@@ -20,7 +20,7 @@ use crate::route::Action;
 
 use rule::Rule;
 
-pub(crate) use verdict::{Pullable, Verdict};
+pub(crate) use verdict::Verdict;
 
 /// The policy in force.
 #[derive(Clone, Debug)]

@@ -38,11 +38,6 @@ impl Pullable<'_> {
     pub(crate) fn contains(&self, repository: &str) -> bool {
         self.all || self.patterns.iter().any(|p| p.matches(repository))
     }
-
-    /// Whether all are.
-    pub(crate) fn is_everything(&self) -> bool {
-        self.all
-    }
 }
 
 impl Acl {

@@ -4,6 +4,7 @@
 //! like to a client is `error`'s. Basic authentication is RFC 7617.
 
 mod basic;
+mod delay;
 mod groups;
 pub(crate) mod htpasswd;
 mod queue;
@@ -25,11 +26,13 @@ use crate::identity::Identity;
 use crate::peer::{Address, Peer};
 
 use basic::Credentials;
+use delay::Delays;
 use htpasswd::{Hash, MAX_FILE, Passwords, Problem};
-use queue::Queue;
+use queue::{Queue, Source};
 use remember::Memory;
 
 pub(crate) use basic::bearer;
+pub(crate) use delay::FailedLogins;
 pub(crate) use groups::Groups;
 pub(crate) use token::Tokens;
 
@@ -41,6 +44,7 @@ pub(crate) struct Authenticator {
     keyed: RandomState,
     memory: Memory,
     queue: Queue,
+    delays: Delays,
     checks: usize,
 }
 
@@ -260,6 +264,7 @@ impl Authenticator {
             keyed,
             memory: Memory::new()?,
             queue: Queue::new(limits.password_checks),
+            delays: Delays::new(),
             checks: limits.password_checks,
         };
         Ok((authenticator, warnings))
@@ -354,8 +359,19 @@ impl Authenticator {
         let (user, password) = (credentials.user(), credentials.password());
         let candidate = passwords.find(user).ok_or(Refusal::Wrong)?;
         let attempt = self.memory.digest(user, password, candidate);
+        let source = Source::from(address);
+        match self.memory.known(&attempt).await {
+            Some(true) => return name_of(user),
+            Some(false) => {
+                self.delays.repeated(user, source).await;
+                return Err(Refusal::Wrong);
+            }
+            None => {}
+        }
+        let login = self.delays.begin(user, source).await?;
         let check = async {
-            let place = self.queue.enter(address.into()).await?;
+            let _checking = login.turn().await?;
+            let place = self.queue.enter(source).await?;
             let hash = Zeroizing::new(candidate.hash.to_vec());
             let password = Zeroizing::new(password.to_vec());
             let work = move || {
@@ -365,16 +381,48 @@ impl Authenticator {
                 right
             };
             let right = tokio::task::spawn_blocking(work).await;
-            Ok(right.map_err(|_| Refusal::Failed)? && candidate.known)
+            let right = right.map_err(|_| Refusal::Failed)? && candidate.known;
+            if right {
+                login.right().await;
+            } else {
+                login.wrong().await;
+            }
+            Ok(right)
         };
         if !self.memory.verdict(attempt, check).await? {
             return Err(Refusal::Wrong);
         }
-        // Names of the file are UTF-8.
-        std::str::from_utf8(user)
-            .map(Arc::from)
-            .map_err(|_| Refusal::Wrong)
+        name_of(user)
     }
+
+    /// Who logs in under this name when the password is right; `None` where nobody can.
+    pub(crate) fn known(&self, user: &str) -> Option<Identity> {
+        let passwords = self.passwords.load();
+        passwords
+            .find(user.as_bytes())
+            .filter(|found| found.known)?;
+        Some(Identity {
+            user: Some(user.into()),
+            ..Identity::default()
+        })
+    }
+
+    /// Failed logins to tell the operator of, each burst at its first attempt and at each tenfold.
+    pub(crate) fn failed_logins(&self) -> Vec<FailedLogins> {
+        self.delays.news()
+    }
+
+    /// Wrong passwords since the start.
+    pub(crate) fn failed_login_count(&self) -> u64 {
+        self.delays.total()
+    }
+}
+
+/// Names of the file are UTF-8.
+fn name_of(user: &[u8]) -> Result<Arc<str>, Refusal> {
+    std::str::from_utf8(user)
+        .map(Arc::from)
+        .map_err(|_| Refusal::Wrong)
 }
 
 #[cfg(test)]
@@ -600,9 +648,11 @@ mod tests {
         for number in 0..32 {
             let desk = Arc::clone(&desk);
             guesses.push(tokio::spawn(async move {
-                let password = number.to_string();
-                ask(&desk.authenticator, "ann", &password, &peer(1)).await
+                let user = number.to_string();
+                ask(&desk.authenticator, &user, "secret", &peer(1)).await
             }));
+        }
+        while guesses.iter().filter(|guess| guess.is_finished()).count() < 24 {
             tokio::task::yield_now().await;
         }
         let honest = tokio::spawn({
@@ -622,6 +672,24 @@ mod tests {
         }
         assert_eq!(busy, 24);
         assert!(honest.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_guesser_keeps_nobody_out_who_knows_the_password_elsewhere_or_was_let_in_before() {
+        let desk = Desk::new(&[ANN, BOB].concat());
+        assert!(desk.lets_in("bob", "builder").await);
+        for number in 0..5 {
+            assert!(!desk.lets_in("ann", &number.to_string()).await);
+            assert!(!desk.lets_in("bob", &number.to_string()).await);
+        }
+        // The same wrong password once more is no further guess.
+        assert!(is_decided_at_once(&desk, "ann", "4").await);
+        assert!(is_decided_at_once(&desk, "bob", "builder").await);
+        assert!(!is_decided_at_once(&desk, "ann", "5").await);
+        let elsewhere = ask(&desk.authenticator, "ann", "secret", &peer(2)).await;
+        assert!(elsewhere.is_ok());
+        assert_eq!(desk.authenticator.failed_login_count(), 11);
+        assert_eq!(desk.authenticator.failed_logins().len(), 2);
     }
 
     /// True when this attempt is decided without waiting for anything.

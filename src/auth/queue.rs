@@ -4,7 +4,8 @@
 //! address waits for one hash at most: freed places go round the addresses, not round the requests.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,18 @@ impl From<Address> for Source {
                 Self::V6([a, b, c, d])
             }
             None => Self::Unix,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::V4(ip) => ip.fmt(out),
+            Self::V6([a, b, c, d]) => {
+                write!(out, "{}/64", Ipv6Addr::from([a, b, c, d, 0, 0, 0, 0]))
+            }
+            Self::Unix => out.write_str("unix:"),
         }
     }
 }
@@ -344,6 +357,7 @@ mod tests {
         let of = |text: &str| Source::from(Address::Ip(text.parse().unwrap()));
         assert_eq!(of("[2001:db8::1]:1"), of("[2001:db8::ffff:1]:2"));
         assert_ne!(of("[2001:db8::1]:1"), of("[2001:db8:0:1::1]:1"));
+        assert_eq!(of("[2001:db8:0:1::1]:1").to_string(), "2001:db8:0:1::/64");
         assert_eq!(of("[::ffff:192.0.2.1]:1"), of("192.0.2.1:9"));
     }
 }

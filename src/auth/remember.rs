@@ -75,6 +75,14 @@ impl Memory {
         mac.finalize().into_bytes().into()
     }
 
+    /// The remembered verdict, if there is one.
+    pub(super) async fn known(&self, attempt: &Digest) -> Option<bool> {
+        if self.right.get(attempt).await.is_some() {
+            return Some(true);
+        }
+        self.wrong.contains_key(attempt).then_some(false)
+    }
+
     /// The remembered verdict, else the one of `check`. Equal attempts at the same time are one check.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! configuration or usage. Nothing but this room and `config` looks at the environment or the arguments.
 
 mod check;
+mod explain;
 mod health;
 mod htpasswd;
 mod load;
@@ -49,6 +50,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Tell which rule decides whether somebody may do something: exit 0 if it is allowed, 1 if it is denied
+    Explain(explain::Question),
     /// Ask a running gate whether it answers: exit 0 if so, 1 if not within five seconds
     Health {
         /// The gate to ask, such as <https://localhost:5443> [default: the first listener of the configuration]
@@ -82,6 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match parsed.command {
         None | Some(Command::Serve) => serve::run(config),
         Some(Command::Check) => check::run(config),
+        Some(Command::Explain(question)) => explain::run(config, &question),
         Some(Command::Htpasswd { arguments }) => htpasswd::run(&arguments),
         Some(Command::Health { url }) => health::run(config, url.as_deref()),
         Some(Command::Completions { shell }) => completions(shell),

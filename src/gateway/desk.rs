@@ -80,6 +80,11 @@ impl Desk {
         all
     }
 
+    /// Who checks passwords, and counts those that were wrong.
+    pub(super) fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
     /// Where the token service is, where there is one.
     pub(super) fn token_path(&self) -> Option<&str> {
         self.tokens.as_ref().map(|(path, _)| path.as_str())

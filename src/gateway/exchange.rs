@@ -1,5 +1,6 @@
 //! The facts of one request, gathered along the walk, and the access line made of them when the answer's body ends.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -124,6 +125,21 @@ impl Exchange {
     /// What a challenge tells of the request.
     pub(super) fn about(&self) -> &About {
         &self.about
+    }
+
+    /// The connection as the one behind a trusted proxy would have made it: whom login delays are about.
+    pub(super) fn client<'p>(&self, peer: &'p Peer) -> Cow<'p, Peer> {
+        if self
+            .origin
+            .address
+            .is_none_or(|ip| Some(ip) == peer.address.ip())
+        {
+            return Cow::Borrowed(peer);
+        }
+        Cow::Owned(Peer {
+            address: self.entry.peer,
+            ..peer.clone()
+        })
     }
 
     /// The id under which the request stands in the log.

@@ -26,6 +26,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tracing::{info, warn};
 
 use crate::acl::Acl;
 use crate::auth;
@@ -149,6 +150,7 @@ impl Gateway {
             .catch_unwind()
             .await
             .unwrap_or(Err(Error::Panicked));
+        self.tell_failed_logins();
         let mut response = walked.unwrap_or_else(|error| self.refuse(&error, &mut exchange));
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
         exchange.finish(response, self.access_log.clone())
@@ -170,8 +172,9 @@ impl Gateway {
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
         let asked = Asked::read(&route, &parts.headers, &mut body).await?;
+        let client = exchange.client(peer);
         let identity = self
-            .authenticate(peer, &route, &parts.headers, &asked, exchange)
+            .authenticate(&client, &route, &parts.headers, &asked, exchange)
             .await?;
         exchange.identity(&identity);
         let permit = self.acl.authorize(&identity, peer, &route.access())?;
@@ -180,6 +183,7 @@ impl Gateway {
             method: &parts.method,
             headers: parts.headers,
             identity: &identity,
+            acl: &self.acl,
             peer,
             origin: exchange.origin(),
             challenge: &self.challenge(exchange, Challenge::Credentials),
@@ -222,6 +226,25 @@ impl Gateway {
         let tokens = self.desk.tokens();
         self.challenger
             .line(tokens, exchange.origin(), exchange.about(), why)
+    }
+
+    /// One line for a burst of wrong passwords; a single one is no alarm.
+    fn tell_failed_logins(&self) {
+        for burst in self.desk.authenticator().failed_logins() {
+            let (user, attempts) = (burst.user.as_deref().unwrap_or("*"), burst.attempts);
+            if attempts == 1 {
+                info!(user, peer.addr = burst.peer, attempts, "login failed");
+            } else {
+                let total = self.desk.authenticator().failed_login_count();
+                warn!(
+                    user,
+                    peer.addr = burst.peer,
+                    attempts,
+                    total,
+                    "logins failed"
+                );
+            }
+        }
     }
 
     /// The one place where an error becomes an answer.

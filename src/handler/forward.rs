@@ -48,6 +48,15 @@ pub(super) async fn forward(
     };
     let answer = upstream.send(head, body).await?;
     let status = answer.status().as_u16();
+    Ok((bring_back(answer, &call, upstream).await?, Some(status)))
+}
+
+/// The upstream's answer in the client's own terms.
+pub(super) async fn bring_back(
+    answer: Response<Body>,
+    call: &Call<'_>,
+    upstream: &Upstream,
+) -> Result<Response<Body>, Broken> {
     let (mut parts, mut body) = answer.into_parts();
     let length = parts.headers.get(CONTENT_LENGTH).cloned();
     strip_response(&mut parts.headers);
@@ -57,19 +66,20 @@ pub(super) async fn forward(
             parts.headers.insert(CONTENT_LENGTH, length);
         }
     }
-    links(&mut parts.headers, &call, upstream)?;
+    links(&mut parts.headers, call, upstream)?;
     if parts.status == StatusCode::UNAUTHORIZED {
-        challenge(&mut parts.headers, &call, upstream);
+        challenge(&mut parts.headers, call, upstream);
     } else {
         parts.headers.remove(WWW_AUTHENTICATE);
     }
     if parts.status == StatusCode::RANGE_NOT_SATISFIABLE {
         body = repaired(body).await;
     }
-    Ok((Response::from_parts(parts, body), Some(status)))
+    Ok(Response::from_parts(parts, body))
 }
 
-fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> HeaderMap {
+/// The headers for the upstream; takes those of the client.
+pub(super) fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> HeaderMap {
     let mut headers = std::mem::take(&mut call.headers);
     let credentials = headers.remove(AUTHORIZATION);
     headers.remove(HOST);

@@ -3,16 +3,20 @@
 //! No handler runs without a [`Permit`]; the dispatch is exhaustive, so a new target must be given a place.
 
 mod forward;
+mod listing;
 mod probe;
+mod search;
 mod token;
 
 use http::{HeaderMap, HeaderValue, Method, Response};
 
+use crate::acl::Acl;
 use crate::acl::Permit;
 use crate::body::Body;
 use crate::error::Error;
 use crate::header::Origin;
 use crate::identity::Identity;
+use crate::oci::RepositoryName;
 use crate::peer::Peer;
 use crate::route::Route;
 use crate::route::Target;
@@ -38,6 +42,8 @@ pub(crate) struct Call<'a> {
     pub headers: HeaderMap,
     /// Who asks.
     pub identity: &'a Identity,
+    /// What is left out of lists for who asks.
+    pub acl: &'a Acl,
     /// Over which connection.
     pub peer: &'a Peer,
     /// How the client sees itself.
@@ -50,6 +56,9 @@ pub(crate) struct Call<'a> {
     pub token: Option<Wanted<'a>>,
 }
 
+/// Whether the asker may see a repository.
+pub(crate) type Visible<'a> = &'a (dyn Fn(&RepositoryName) -> bool + Sync);
+
 /// Does what was permitted. The second value is the status that the upstream gave, for the log.
 ///
 /// # Errors
@@ -60,14 +69,13 @@ pub(crate) async fn handle(
     call: Call<'_>,
     body: Option<Body>,
 ) -> Result<(Response<Body>, Option<u16>), Error> {
+    let acl = call.acl;
     match (&call.route.target, backend) {
         (Target::Ping, _) => Ok((probe::ping(permit), None)),
         (Target::Token(_), _) => Ok((token::issue(permit, &call)?, None)),
         (
             Target::Root
             | Target::Version
-            | Target::Catalog
-            | Target::Tags(_)
             | Target::Manifest(..)
             | Target::Blob(..)
             | Target::UploadStart(..)
@@ -75,5 +83,18 @@ pub(crate) async fn handle(
             | Target::Referrers(..),
             Backend::Upstream(upstream),
         ) => forward::forward(upstream, permit, call, body).await,
+        (Target::Tags(name), Backend::Upstream(upstream)) => {
+            listing::tags(upstream, permit, call, name).await
+        }
+        (Target::Catalog, Backend::Upstream(upstream)) => {
+            let pullable = acl.pullable(call.identity);
+            let visible = |name: &RepositoryName| pullable.contains(name.as_str());
+            listing::catalog(upstream, permit, call, &visible).await
+        }
+        (Target::Search, Backend::Upstream(upstream)) => {
+            let pullable = acl.pullable(call.identity);
+            let visible = |name: &RepositoryName| pullable.contains(name.as_str());
+            search::search(upstream, permit, call, &visible).await
+        }
     }
 }

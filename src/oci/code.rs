@@ -21,6 +21,8 @@ pub(crate) enum Code {
     SizeInvalid,
     /// Credentials are missing or wrong.
     Unauthorized,
+    /// The `n` of a list is not a number (distribution's own).
+    PaginationNumberInvalid,
     /// The credentials are right and do not suffice.
     Denied,
     /// The method or feature is not carried.
@@ -46,6 +48,7 @@ impl Code {
             Self::ManifestInvalid => "MANIFEST_INVALID",
             Self::SizeInvalid => "SIZE_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
+            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
             Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",

@@ -1,16 +1,18 @@
 //! The nouns of the OCI distribution specification as types that cannot hold an invalid value.
 //!
 //! Pure: no I/O, no HTTP. Follows distribution-spec v1.1, "Pulling manifests" for names and tags, image-spec
-//! `descriptor.md` for digests, and "Error Codes" for [`Code`].
+//! `descriptor.md` for digests, "Listing tags" for lists, and "Error Codes" for [`Code`].
 
 mod code;
 mod digest;
+mod listing;
 mod name;
 mod pattern;
 mod reference;
 
 pub(crate) use code::Code;
 pub(crate) use digest::Digest;
+pub(crate) use listing::{ListReader, Repositories, Tags};
 pub(crate) use name::RepositoryName;
 pub(crate) use pattern::{Pattern, is_like_text};
 pub(crate) use reference::Reference;

@@ -62,7 +62,7 @@ impl Route {
             Target::Ping => (Action::Public, None),
             Target::Token(_) => (Action::Token, None),
             Target::Root | Target::Version => (Action::Enter, None),
-            Target::Catalog => (Action::Catalog, None),
+            Target::Catalog | Target::Search => (Action::Catalog, None),
             Target::Tags(name) | Target::Referrers(name, _) => (Action::Pull, Some(name)),
             Target::Manifest(name, _) | Target::Blob(name, _) if reads => {
                 (Action::Pull, Some(name))

@@ -5,6 +5,7 @@
 //! here, before a rule is asked.
 
 mod access;
+mod paging;
 mod query;
 mod scope;
 mod v2;
@@ -14,6 +15,7 @@ use http::{Method, Uri};
 use crate::oci::{Digest, Invalid, Reference, RepositoryName};
 
 pub(crate) use access::{Access, Action};
+pub(crate) use paging::{Paging, linked_query, next_link, page_query, value};
 pub(crate) use query::{Mount, form};
 pub(crate) use scope::asked;
 
@@ -39,6 +41,8 @@ pub(crate) enum Target {
     Version,
     /// `/v2/_catalog`.
     Catalog,
+    /// `/v1/search`: `docker search` and `podman search`.
+    Search,
     /// `/v2/NAME/tags/list` (end-8).
     Tags(RepositoryName),
     /// `/v2/NAME/manifests/REFERENCE` (end-3, end-7, end-9).

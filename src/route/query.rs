@@ -107,7 +107,7 @@ fn key(pair: &str) -> &str {
 }
 
 /// Decodes `%XX` and `+` as HTML forms do.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -43,6 +43,7 @@ pub(super) fn target(
         "/_ping" | "/v1/_ping" => return own(Target::Ping),
         "/v2" | "/v2/" => return own(Target::Version),
         "/v2/_catalog" => return own(Target::Catalog),
+        "/v1/search" => return own(Target::Search),
         _ => {}
     }
     let rest = path.strip_prefix("/v2/").ok_or(Fault::Unknown)?;
@@ -92,6 +93,7 @@ impl Target {
             Self::Root => "/".to_owned(),
             Self::Version => "/v2/".to_owned(),
             Self::Catalog => "/v2/_catalog".to_owned(),
+            Self::Search => "/v1/search".to_owned(),
             Self::Tags(name) => format!("/v2/{name}/tags/list"),
             Self::Manifest(name, reference) => format!("/v2/{name}/manifests/{reference}"),
             Self::Blob(name, digest) => format!("/v2/{name}/blobs/{digest}"),
@@ -109,6 +111,7 @@ impl Target {
             | Self::Root
             | Self::Version
             | Self::Catalog
+            | Self::Search
             | Self::Tags(_)
             | Self::Referrers(..) => "GET, HEAD",
             Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
@@ -171,6 +174,7 @@ mod tests {
             ("GET", "/", Action::Enter),
             ("HEAD", "/v2/", Action::Enter),
             ("GET", "/v2/_catalog?n=2&last=t%2Fm", Action::Catalog),
+            ("GET", "/v1/search?q=term&n=25", Action::Catalog),
             ("GET", "/v2/a/tags/list", Action::Pull),
             ("GET", "/v2/a/b/c/manifests/latest", Action::Pull),
             ("PUT", "/v2/a/manifests/latest", Action::Push),

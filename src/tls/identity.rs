@@ -1,12 +1,27 @@
 //! What a client certificate says of its bearer, in the house's words.
 
+use std::path::Path;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use x509_cert::der::asn1::Ia5String;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::identity::ClientCertificate;
 
+use super::error::Error;
+use super::file;
 use super::x509::{Certificate, hexadecimal};
+
+/// What the first certificate of a PEM file would say, were it shown and verified.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub(crate) fn client_certificate_file(path: &Path) -> Result<ClientCertificate, Error> {
+    let what = "client certificate";
+    let chain = file::certificates(what, path)?;
+    let first = chain.first().and_then(|der| client_certificate(der));
+    first.ok_or_else(|| Error::file(what, path, "its certificate cannot be read".to_owned()))
+}
 
 /// Reads a certificate that was verified before; `None` where its fields cannot be read.
 pub(super) fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {

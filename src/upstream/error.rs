@@ -31,8 +31,8 @@ pub(crate) enum Error {
     /// The connection broke before an answer came.
     #[error("the upstream closed the connection without an answer")]
     Broken(#[source] legacy::Error),
-    /// The answer is not HTTP, or could be framed in two ways.
-    #[error("the upstream's answer is not valid HTTP: {what}")]
+    /// The answer is not HTTP, could be framed in two ways, or is not the document that was asked for.
+    #[error("the upstream's answer cannot be used: {what}")]
     BadAnswer {
         /// What is wrong with it.
         what: &'static str,
