@@ -14,6 +14,7 @@ use crate::identity::Grants;
 use crate::identity::Identity;
 use crate::identity::Rights;
 use crate::oci::Code;
+use crate::oci::RepositoryName;
 use crate::peer::Peer;
 use crate::route::Access;
 use crate::route::Action;
@@ -114,7 +115,7 @@ impl Acl {
         if peer.certificate_required && identity.certificate.is_none() {
             return Err(Denied::CertificateRequired);
         }
-        let repository = access.repository.map(|name| name.as_str());
+        let repository = access.repository.map(RepositoryName::as_str);
         if self.may(identity, access.action, repository) {
             return Ok(permit);
         }
@@ -204,7 +205,7 @@ impl Acl {
     }
 
     fn denied(&self, identity: &Identity, access: &Access<'_>) -> Denied {
-        let repository = access.repository.map(|name| name.as_str());
+        let repository = access.repository.map(RepositoryName::as_str);
         let Some(person) = self.person(identity) else {
             let half_proven = self.satisfy == Satisfy::All && identity.user.is_some();
             return match identity.grants {
@@ -250,7 +251,6 @@ mod tests {
 
     use super::*;
     use crate::identity::ClientCertificate;
-    use crate::oci::RepositoryName;
     use crate::peer::Address;
     use crate::peer::Scheme;
 

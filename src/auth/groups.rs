@@ -17,7 +17,7 @@ const MAX_FILE: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Groups {
     file: Option<PathBuf>,
-    of: ArcSwap<HashMap<Box<str>, Arc<[Arc<str>]>>>,
+    of: ArcSwap<ByUser>,
 }
 
 impl Groups {
@@ -66,9 +66,10 @@ impl Groups {
     }
 }
 
-type Found = (HashMap<Box<str>, Arc<[Arc<str>]>>, Vec<Warning>);
+/// The groups of each user.
+type ByUser = HashMap<Box<str>, Arc<[Arc<str>]>>;
 
-fn read(path: &Path) -> Result<Found, Error> {
+fn read(path: &Path) -> Result<(ByUser, Vec<Warning>), Error> {
     let failed = |source: io::Error| Error::ReadGroups {
         path: path.to_path_buf(),
         source,
@@ -96,7 +97,7 @@ fn read(path: &Path) -> Result<Found, Error> {
 }
 
 /// The groups by user, and the numbers of the lines that name no group.
-fn parse(text: &str) -> (HashMap<Box<str>, Arc<[Arc<str>]>>, Vec<u32>) {
+fn parse(text: &str) -> (ByUser, Vec<u32>) {
     let mut found: HashMap<Box<str>, Vec<Arc<str>>> = HashMap::new();
     let mut wrong = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

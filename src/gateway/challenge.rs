@@ -53,7 +53,9 @@ impl Challenger {
             tokens.service(Some(host))
         );
         if let Some(scope) = &about.scope {
-            line.push_str(&format!(",scope=\"{scope}\""));
+            line.push_str(",scope=\"");
+            line.push_str(scope);
+            line.push('"');
         }
         line.push_str(match why {
             Challenge::Credentials => "",

@@ -144,12 +144,12 @@ fn tokens(
     }
     let path = config.token.path.clone();
     let kept = previous.and_then(|old| old.tokens.as_ref());
-    if let Some((_, kept)) =
-        kept.filter(|(_, old)| old.is_made_of(&config.token, &config.state_dir))
-    {
+    let kept = kept.map(|(_, tokens)| tokens);
+    if let Some(kept) = kept.filter(|old| old.is_made_of(&config.token)) {
         return Ok((Some((path, Arc::clone(kept))), Vec::new()));
     }
-    let before = kept.map(|(_, tokens)| &**tokens);
-    let (tokens, told) = Tokens::load(&config.token, &config.state_dir, before)?;
+    let state_dir = kept.map_or(&*config.state_dir, |old| old.state_dir());
+    let before = kept.map(|tokens| &**tokens);
+    let (tokens, told) = Tokens::load(&config.token, state_dir, before)?;
     Ok((Some((path, Arc::new(tokens))), told))
 }

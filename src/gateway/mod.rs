@@ -254,7 +254,7 @@ impl Gateway {
         if answer.alarm {
             exchange.alarm(error);
         }
-        let mut response = self.document(&answer, exchange.request_id());
+        let mut response = document(&answer, exchange.request_id());
         if exchange.closes_after(error) {
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -263,22 +263,6 @@ impl Gateway {
             response
                 .headers_mut()
                 .insert(WWW_AUTHENTICATE, self.challenge(exchange, why));
-        }
-        response
-    }
-
-    fn document(&self, answer: &Answer, request_id: &HeaderValue) -> Response<Body> {
-        let detail = serde_json::json!({ "request": request_id.to_str().unwrap_or_default() });
-        let mut response = json(
-            answer.status,
-            error_document(answer.code, &answer.message, &detail),
-        );
-        let headers = response.headers_mut();
-        if let Some(allow) = answer.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
-        if let Some(after) = answer.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         response
     }
@@ -293,7 +277,7 @@ impl Gateway {
     ) -> Bytes {
         let exchange = Exchange::unread(peer, status, reason);
         let answer = Answer::unread(status, reason, message);
-        let mut response = self.document(&answer, exchange.request_id());
+        let mut response = document(&answer, exchange.request_id());
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
         let length = response.body().size_hint().lower();
         let mut text =
@@ -333,3 +317,20 @@ const NO_SNIFFING: (HeaderName, HeaderValue) = (
     http::header::X_CONTENT_TYPE_OPTIONS,
     HeaderValue::from_static("nosniff"),
 );
+
+/// The answer of an error, but for what depends on the request.
+fn document(answer: &Answer, request_id: &HeaderValue) -> Response<Body> {
+    let detail = serde_json::json!({ "request": request_id.to_str().unwrap_or_default() });
+    let mut response = json(
+        answer.status,
+        error_document(answer.code, &answer.message, &detail),
+    );
+    let headers = response.headers_mut();
+    if let Some(allow) = answer.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some(after) = answer.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    response
+}

@@ -1,5 +1,5 @@
-//! The token service: a token for whoever asks, that says what of the asked is allowed (distribution's "Token
-//! Authentication Specification" and "OAuth2 Token Authentication").
+//! The token service: a token for whoever asks, that says what of the asked is allowed (distribution's
+//! specifications of token authentication, the plain one and the one after `OAuth2`).
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};

@@ -53,11 +53,11 @@ impl Pattern {
             [] => false,
             [only] => only.len() == parts.len() && is_run(only, &parts),
             [first, middle @ .., last] => {
-                let least = usize::from(self.open);
+                let kept = usize::from(self.open);
                 let Some((head, rest)) = parts.split_at_checked(first.len()) else {
                     return false;
                 };
-                let Some(at) = rest.len().checked_sub(last.len().max(least)) else {
+                let Some(at) = rest.len().checked_sub(last.len().max(kept)) else {
                     return false;
                 };
                 let (mut rest, tail) = rest.split_at(at);
@@ -201,7 +201,7 @@ mod tests {
     fn slow(pattern: &[&str], name: &[&str]) -> bool {
         match pattern {
             [] => name.is_empty(),
-            [rest @ ..] if rest.iter().all(|p| *p == "**") => !name.is_empty(),
+            rest if rest.iter().all(|p| *p == "**") => !name.is_empty(),
             ["**", rest @ ..] => (0..=name.len()).any(|n| slow(rest, &name[n..])),
             [part, rest @ ..] => name
                 .split_first()

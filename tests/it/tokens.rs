@@ -1,13 +1,21 @@
 //! The token service and the challenge, through the front door, as clients meet them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use tempfile::TempDir;
+
 use crate::support::ask::{Reply, ask, basic};
+use crate::support::certs::Authority;
+use crate::support::gate::Gate;
 use crate::support::peers::need;
+use crate::support::process::{self, Daemon};
+use crate::support::registry::Registry;
 use crate::support::site::{Site, backwards, login};
 
 const PUBLIC: &str = "anonymous = \"pull\"\n";
@@ -525,4 +533,152 @@ fn wait_for(mut seen: impl FnMut() -> bool) {
         assert!(SystemTime::now() < end, "it does not come");
         std::thread::yield_now();
     }
+}
+
+/// What curl gets, with these arguments before the URL.
+fn curl(authority: &Authority, gate: &Gate, path: &str, arguments: &[&str]) -> (String, String) {
+    let host = format!("localhost:{}", gate.address().port());
+    let outcome = process::run(
+        std::process::Command::new("curl")
+            .args([
+                "--silent",
+                "--show-error",
+                "--max-time",
+                "20",
+                "--dump-header",
+                "-",
+            ])
+            .arg("--cacert")
+            .arg(authority.ca())
+            .args(arguments)
+            .arg(format!("https://{host}{path}")),
+    )
+    .succeeds("curl gets an answer");
+    let (head, body) = outcome.stdout.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn a_certificate_is_an_identity_at_the_token_service_and_stays_bound_to_its_tokens() {
+    if !need(&["docker-registry", "curl"]) {
+        return;
+    }
+    let authority = Authority::new("the CA of the test");
+    let (server, build) = (authority.server(), authority.client("build-7"));
+    let registry = Registry::start();
+    let gate = Gate::start(&format!(
+        r#"
+        [[listener]]
+        address = "127.0.0.1:0"
+        [listener.tls]
+        certificate = "{}"
+        key = "{}"
+        client_ca = "{}"
+        client_auth = "optional"
+        [upstream]
+        url = "{}"
+        [log]
+        access = false
+        [[rule]]
+        who = ["anonymous"]
+        repositories = ["public/**"]
+        actions = ["pull"]
+        [[rule]]
+        who = ["cert:build-*"]
+        repositories = ["team/**"]
+        actions = ["pull", "push"]
+        "#,
+        server.certificate.display(),
+        server.key.display(),
+        authority.ca().display(),
+        registry.url(),
+    ));
+    let (certificate, key) = (
+        build.certificate.to_str().unwrap(),
+        build.key.to_str().unwrap(),
+    );
+    let with = ["--cert", certificate, "--key", key];
+    let token = |arguments: &[&str]| {
+        let path = "/v2/token?scope=repository:team/a:*&scope=repository:public/a:*";
+        let (_, body) = curl(&authority, &gate, path, arguments);
+        let document: serde_json::Value = serde_json::from_str(&body).unwrap();
+        document["token"].as_str().unwrap().to_owned()
+    };
+    let (bound, nobody) = (token(&with), token(&[]));
+    assert_eq!(claims(&bound)["sub"], "build-7");
+    assert!(
+        access(&bound).contains("\"pull\",\"push\"],\"name\":\"team/a\""),
+        "{}",
+        access(&bound)
+    );
+    assert!(!access(&nobody).contains("team/a"), "{}", access(&nobody));
+    let line = format!("Authorization: Bearer {bound}");
+    let push = ["--request", "POST", "--header", &line];
+    let path = "/v2/team/a/blobs/uploads/";
+    let (head, _) = curl(&authority, &gate, path, &[&push[..], &with].concat());
+    assert!(
+        head.starts_with("HTTP/2 202") || head.starts_with("HTTP/1.1 202"),
+        "{head}"
+    );
+    let (head, _) = curl(&authority, &gate, path, &push);
+    assert!(
+        head.contains(" 401") && head.contains("error=\"invalid_token\""),
+        "{head}"
+    );
+    let (head, _) = curl(
+        &authority,
+        &gate,
+        path,
+        &[&["--request", "POST"], &with[..]].concat(),
+    );
+    assert!(
+        head.contains(" 202"),
+        "the certificate alone does it too: {head}"
+    );
+}
+
+#[test]
+fn the_access_log_names_the_bearer_of_a_token() {
+    if !need(&["docker-registry", "setpriv"]) {
+        return;
+    }
+    let registry = Registry::start();
+    let folder = TempDir::with_prefix("dockgate-").unwrap();
+    fs::write(folder.path().join("htpasswd"), "alice:{PLAIN}ecila\n").unwrap();
+    let socket = folder.path().join("gate.sock");
+    let config = folder.path().join("proxy.toml");
+    let toml = format!(
+        "[[listener]]\naddress = \"unix:{}\"\n[upstream]\nurl = \"{}\"\n[log]\naccess = \"json\"\n\
+         [auth]\nhtpasswd = \"htpasswd\"\nanonymous = \"pull\"\n",
+        socket.display(),
+        registry.url()
+    );
+    fs::write(&config, toml).unwrap();
+    let program = env!("CARGO_BIN_EXE_dockgate").into();
+    let daemon = Daemon::start(folder, &[program, "--config".into(), config]);
+    daemon.wait_for("started").unwrap();
+    let ask = |path: &str, line: &str| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{line}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = ask("/v2/token?service=gate", &login("alice"));
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let document: serde_json::Value = serde_json::from_str(body.trim()).unwrap();
+    let token = document["token"].as_str().unwrap();
+    let answer = ask(
+        "/v2/_catalog?n=7",
+        &format!("Authorization: Bearer {token}"),
+    );
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let line = daemon.wait_for("_catalog?n=7").unwrap();
+    assert!(line.contains("\"user\":\"alice\""), "{line}");
+    assert!(!daemon.log().contains(token), "the token stands in the log");
 }

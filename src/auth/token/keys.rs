@@ -297,11 +297,11 @@ fn make(path: &Path) -> Result<(), Error> {
             .recursive(true)
             .create(folder)?;
         write(&beside, text.as_bytes(), 0o600)?;
-        let linked = fs::hard_link(&beside, path);
-        fs::remove_file(&beside)?;
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+        match fs::hard_link(&beside, path) {
+            Ok(()) => fs::remove_file(&beside)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&beside)?,
+            // A file system without links; two first starts at once are rare enough there.
+            Err(_) => fs::rename(&beside, path)?,
         }
         File::open(folder)?.sync_all()
     };
@@ -321,14 +321,14 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// RFC 7468.
 fn pem(label: &str, der: &[u8]) -> String {
-    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut body = Zeroizing::new(String::new());
     let encoded = Zeroizing::new(STANDARD.encode(der));
     for (at, letter) in encoded.chars().enumerate() {
         if at > 0 && at % 64 == 0 {
-            text.push('\n');
+            body.push('\n');
         }
-        text.push(letter);
+        body.push(letter);
     }
-    text.push_str(&format!("\n-----END {label}-----\n"));
-    text
+    let body = &*body;
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }

@@ -115,8 +115,13 @@ impl Tokens {
     }
 
     /// Whether it would come out the same from these settings.
-    pub(crate) fn is_made_of(&self, settings: &config::Token, state_dir: &Path) -> bool {
-        self.settings == *settings && self.state_dir == state_dir
+    pub(crate) fn is_made_of(&self, settings: &config::Token) -> bool {
+        self.settings == *settings
+    }
+
+    /// Where its own files are; that does not change while it runs.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     /// Reads the keys again. Reads from disk: not for an async thread.
@@ -217,7 +222,7 @@ impl Tokens {
     }
 
     fn verify_at(&self, token: &[u8], service: &str, peer: &Peer, now: u64) -> Option<Identity> {
-        if token.len() > MAX_TOKEN || token.iter().filter(|b| **b == b'.').count() != 2 {
+        if token.len() > MAX_TOKEN || token.split(|b| *b == b'.').count() != 3 {
             return None;
         }
         let head = token.split(|b| *b == b'.').next()?;
@@ -300,7 +305,9 @@ fn granted(access: &[Entry]) -> Grants {
             ("registry", "catalog") => grants.catalog |= actions.iter().any(|word| word == "*"),
             ("repository", name) => {
                 let mut rights = Rights::default();
-                actions.iter().for_each(|word| rights.add(word));
+                for word in actions {
+                    rights.add(word);
+                }
                 grants.add(name, rights);
             }
             _ => {}

@@ -59,10 +59,14 @@ pub fn ask(address: SocketAddr, request: &str, headers: &[&str], body: &[u8]) ->
     let mut text = format!("{request} HTTP/1.1\r\nConnection: close\r\n");
     let has = |name: &str| headers.iter().any(|line| line.starts_with(name));
     if !has("Host:") {
-        text += &format!("Host: {address}\r\n");
+        text += "Host: ";
+        text += &address.to_string();
+        text += "\r\n";
     }
     if !has("Transfer-Encoding:") && (!body.is_empty() || !request.starts_with("GET")) {
-        text += &format!("Content-Length: {}\r\n", body.len());
+        text += "Content-Length: ";
+        text += &body.len().to_string();
+        text += "\r\n";
     }
     for line in headers {
         text += line;
