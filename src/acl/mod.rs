@@ -160,7 +160,9 @@ impl Acl {
         let rights = || repository.map_or_else(Rights::default, |name| self.rights(person, name));
         match action {
             Action::Public | Action::Token => true,
-            Action::Enter => person.is_some() || self.public,
+            // Clients ask this first and learn from the answer whether to bring credentials. So nobody in particular
+            // comes in here only where no password exists that he could bring.
+            Action::Enter => person.is_some() || (self.public && !self.passwords),
             Action::Pull => rights().pull,
             Action::Push => rights().push,
             Action::Delete => rights().delete,
@@ -323,7 +325,7 @@ mod tests {
     #[test]
     fn anonymous_pull_reads_and_never_writes() {
         let acl = acl_without_rules(Anonymous::Pull, Satisfy::Any, true);
-        for (action, open) in ALL.into_iter().zip([true, true, false, false, true]) {
+        for (action, open) in ALL.into_iter().zip([false, true, false, false, true]) {
             assert_eq!(
                 ask(&acl, &Identity::anonymous(), false, action).is_ok(),
                 open,

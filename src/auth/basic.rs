@@ -46,7 +46,35 @@ pub(super) fn parse(headers: &[&[u8]]) -> Result<Option<Credentials>, Refusal> {
     if !scheme.eq_ignore_ascii_case(b"Basic") {
         return Err(Refusal::Scheme);
     }
-    let credentials = decode(encoded.trim_ascii())?;
+    somebody(decode(encoded.trim_ascii())?)
+}
+
+/// The token of a request that brings one and nothing else (RFC 6750 section 2.1).
+pub(crate) fn bearer<'a>(headers: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let [header] = headers else {
+        return None;
+    };
+    let header = header.trim_ascii();
+    let (scheme, token) = header.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// A name and a password that did not come in a header, judged as those that do.
+pub(super) fn of(user: &str, password: &str) -> Result<Option<Credentials>, Refusal> {
+    // No file can hold such a name, and what follows the colon must not become a password.
+    if user.contains(':') {
+        return Err(Refusal::Wrong);
+    }
+    if user.len() > MAX_NAME || password.len() > MAX_PASSWORD {
+        return Err(Malformed::TooLong.into());
+    }
+    let bytes = Zeroizing::new([user.as_bytes(), b":", password.as_bytes()].concat());
+    somebody(judge(bytes)?)
+}
+
+fn somebody(credentials: Credentials) -> Result<Option<Credentials>, Refusal> {
     match (credentials.user(), credentials.password()) {
         ([], []) => Ok(None),
         ([], _) => Err(Refusal::Wrong),
@@ -63,6 +91,10 @@ fn decode(encoded: &[u8]) -> Result<Credentials, Malformed> {
         .decode_slice(encoded, &mut bytes)
         .map_err(|_| Malformed::Base64)?;
     bytes.truncate(length);
+    judge(bytes)
+}
+
+fn judge(bytes: Zeroizing<Vec<u8>>) -> Result<Credentials, Malformed> {
     let colon = bytes
         .iter()
         .position(|byte| *byte == b':')

@@ -5,9 +5,11 @@
 
 mod basic;
 mod delay;
+mod groups;
 pub(crate) mod htpasswd;
 mod queue;
 mod remember;
+mod token;
 
 use std::fmt;
 use std::hash::RandomState;
@@ -29,7 +31,10 @@ use htpasswd::{Hash, MAX_FILE, Passwords, Problem};
 use queue::{Queue, Source};
 use remember::Memory;
 
+pub(crate) use basic::bearer;
 pub(crate) use delay::FailedLogins;
+pub(crate) use groups::Groups;
+pub(crate) use token::Tokens;
 
 /// Proves who is asking.
 pub(crate) struct Authenticator {
@@ -60,6 +65,9 @@ pub(crate) enum Refusal {
     /// An authentication scheme that is not spoken here; to be answered like a wrong password.
     #[error("the authorization scheme is not supported")]
     Scheme,
+    /// The token is none of ours, is damaged, has expired, or is for somebody or something else.
+    #[error("the token is not valid, or no longer; ask for a new one")]
+    Token,
     /// There is no such user, or it is not the password. Which of the two is not told to anybody.
     #[error("user name or password is wrong")]
     Wrong,
@@ -139,6 +147,34 @@ pub(crate) enum Error {
         /// What is wrong with its lines.
         warnings: Vec<Warning>,
     },
+    /// The group file.
+    #[error("cannot read the group file {path:?}; correct `auth.groups`")]
+    ReadGroups {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The key that signs tokens.
+    #[error("the token key {path:?} {why}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no key, and none could be made.
+    #[error(
+        "cannot make the token key {path:?}; let `state_dir` be writable, or name a key in `token.signing_key`"
+    )]
+    MakeKey {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The system has no randomness.
     #[error("the system gives no random bytes for a key")]
     Random(#[source] getrandom::Error),
@@ -164,6 +200,34 @@ pub(crate) enum Warning {
         path: PathBuf,
         /// How many.
         count: usize,
+    },
+    /// A line of the group file.
+    #[error(
+        "{path:?}, line {line}: no colon; a line is GROUP: USER USER, and a comment begins with #"
+    )]
+    GroupLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from one.
+        line: u32,
+    },
+    /// Everybody on the machine can read the key.
+    #[error(
+        "{path:?} may be read by everybody on this machine, who can then make tokens; take that right away: chmod o= {path:?}"
+    )]
+    KeyExposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The keys of before cannot be kept.
+    #[error(
+        "{path:?} cannot be kept ({why}): tokens are refused after the key was changed and the gate restarted, and clients must ask for new ones"
+    )]
+    Previous {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
     },
     /// Nobody can log in.
     #[error(
@@ -259,6 +323,28 @@ impl Authenticator {
         })
     }
 
+    /// Who logs in with this name and password over this connection, as a form says them. Both empty is nobody in
+    /// particular.
+    ///
+    /// # Errors
+    /// As for [`Self::authenticate`].
+    pub(crate) async fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        peer: &Peer,
+    ) -> Result<Identity, Refusal> {
+        let user = match basic::of(user, password)? {
+            None => None,
+            Some(credentials) => Some(self.verify(&credentials, peer.address).await?),
+        };
+        Ok(Identity {
+            user,
+            certificate: peer.certificate.clone(),
+            ..Identity::default()
+        })
+    }
+
     async fn verify(
         &self,
         credentials: &Credentials,
@@ -304,16 +390,12 @@ impl Authenticator {
         name_of(user)
     }
 
-    /// Who logs in under this name when the password is right; `None` where nobody can.
-    pub(crate) fn known(&self, user: &str) -> Option<Identity> {
+    /// Whether the right password lets somebody in under this name.
+    pub(crate) fn knows(&self, user: &str) -> bool {
         let passwords = self.passwords.load();
         passwords
             .find(user.as_bytes())
-            .filter(|found| found.known)?;
-        Some(Identity {
-            user: Some(user.into()),
-            ..Identity::default()
-        })
+            .is_some_and(|found| found.known)
     }
 
     /// Failed logins to tell the operator of, each burst at its first attempt and at each tenfold.

@@ -31,6 +31,7 @@ use crate::telemetry::AccessLog;
 use crate::telemetry::Entry;
 use crate::telemetry::RequestLine;
 
+use super::challenge::About;
 use super::strict::named_host;
 
 /// One request, from its head to the end of its answer.
@@ -41,6 +42,7 @@ pub(super) struct Exchange {
     request_id: HeaderValue,
     received: Arc<AtomicU64>,
     entry: Entry,
+    about: About,
 }
 
 impl Exchange {
@@ -88,6 +90,7 @@ impl Exchange {
             request_id,
             received: Arc::default(),
             entry,
+            about: About::default(),
         }
     }
 
@@ -122,6 +125,19 @@ impl Exchange {
         })
     }
 
+    /// Host and port as the client named them.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.origin
+            .host
+            .as_ref()
+            .and_then(|host| host.to_str().ok())
+    }
+
+    /// What a challenge tells of the request.
+    pub(super) fn about(&self) -> &About {
+        &self.about
+    }
+
     /// The id under which the request stands in the log.
     pub(super) fn request_id(&self) -> &HeaderValue {
         &self.request_id
@@ -136,6 +152,10 @@ impl Exchange {
     pub(super) fn route(&mut self, route: &Route) {
         let access = route.access();
         self.entry.repository = access.repository.map(|name| name.as_str().to_owned());
+        self.about = About {
+            scope: access.scope(),
+            token_service: access.action == Action::Token,
+        };
         self.entry.action = (access.action != Action::Public).then_some(access.action.as_str());
     }
 

@@ -14,6 +14,9 @@ use crate::route::Verb;
 use super::agents::UserAgents;
 use super::upload::Upload;
 
+/// Bytes of a form for the token service: a password and some scopes.
+const TOKEN_FORM: u64 = 64 * 1024;
+
 /// Bounds on request bodies.
 #[derive(Debug)]
 pub(super) struct Limits {
@@ -47,10 +50,10 @@ impl Limits {
             return Ok(None);
         }
         let manifest = matches!(route.target, Target::Manifest(..)) && route.verb == Verb::Put;
-        let limit = if manifest {
-            Some(self.manifest)
-        } else {
-            self.body
+        let limit = match route.target {
+            _ if manifest => Some(self.manifest),
+            Target::Token(_) => Some(TOKEN_FORM),
+            _ => self.body,
         };
         if let Some(limit) = limit {
             if body.size_hint().lower() > limit {

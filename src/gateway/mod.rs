@@ -4,6 +4,8 @@
 //! Nothing fallible leaves here: an error becomes its answer in [`Gateway::serve`] alone. Knows no sockets.
 
 mod agents;
+mod challenge;
+mod desk;
 mod exchange;
 mod limit;
 mod strict;
@@ -16,25 +18,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{
-    ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    WWW_AUTHENTICATE,
+    ALLOW, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tracing::{info, warn};
 
 use crate::acl::Acl;
 use crate::auth;
-use crate::auth::Authenticator;
 use crate::body::Body;
 use crate::config::Config;
 use crate::error::Answer;
+use crate::error::Challenge;
 use crate::error::Error;
+use crate::handler::Asked;
 use crate::handler::Backend;
 use crate::handler::Call;
+use crate::handler::Wanted;
 use crate::handler::handle;
 use crate::header::API_VERSION;
 use crate::header::REQUEST_ID;
@@ -51,6 +53,8 @@ use crate::upstream::LoadError;
 use crate::upstream::Upstream;
 
 use agents::UserAgents;
+use challenge::Challenger;
+use desk::Desk;
 use exchange::Exchange;
 use limit::Limits;
 use upload::Upload;
@@ -60,19 +64,19 @@ use upload::Upload;
 pub(crate) struct Gateway {
     agents: UserAgents,
     limits: Limits,
-    authenticator: Arc<Authenticator>,
+    desk: Desk,
     acl: Acl,
     backend: Backend,
     trusted: TrustedNetworks,
     strict_transport_security: Option<HeaderValue>,
-    challenge: HeaderValue,
+    challenger: Challenger,
     access_log: Option<AccessLog>,
 }
 
 /// Why a gateway cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
-    /// The password file.
+    /// The files of passwords, groups and token keys.
     #[error(transparent)]
     Auth(#[from] auth::Error),
     /// What the upstream needs.
@@ -94,49 +98,42 @@ impl Gateway {
         access_log: Option<AccessLog>,
         previous: Option<&Self>,
     ) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
-        let kept = previous.map(|old| &old.authenticator);
-        let authenticator = match kept.filter(|kept| kept.is_made_of(&config.auth, &config.limits))
-        {
-            Some(kept) => Ok((Arc::clone(kept), Vec::new())),
-            None => Authenticator::load(&config.auth, &config.limits)
-                .map(|(new, told)| (Arc::new(new), told)),
-        };
+        let desk = Desk::load(config, previous.map(|old| &old.desk));
         let upstream = Upstream::load(&config.upstream);
         let agents = UserAgents::new(&config.clients);
-        match (authenticator, upstream, agents) {
-            (Ok((authenticator, warnings)), Ok(upstream), Ok(agents)) => Ok((
+        match (desk, upstream, agents) {
+            (Ok((desk, warnings)), Ok(upstream), Ok(agents)) => Ok((
                 Self {
                     agents,
                     limits: Limits::new(&config.limits),
-                    authenticator,
+                    desk,
                     acl: Acl::new(config),
                     backend: Backend::Upstream(upstream),
                     trusted: TrustedNetworks::new(config.headers.trusted_proxies.clone()),
                     strict_transport_security: config.headers.strict_transport_security.clone(),
-                    challenge: basic_challenge(&config.auth.realm),
+                    challenger: Challenger::new(config),
                     access_log,
                 },
                 warnings,
             )),
-            (authenticator, upstream, agents) => Err([
-                authenticator.err().map(BuildError::from),
-                upstream.err().map(BuildError::from),
-                agents.err().map(BuildError::from),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()),
+            (desk, upstream, agents) => {
+                let mut all: Vec<BuildError> = Vec::new();
+                all.extend(desk.err().into_iter().flatten().map(BuildError::from));
+                all.extend(upstream.err().map(BuildError::from));
+                all.extend(agents.err().map(BuildError::from));
+                Err(all)
+            }
         }
     }
 
-    /// The files whose change means a reload of the passwords.
-    pub(crate) fn password_files(&self) -> Vec<PathBuf> {
-        self.authenticator.files()
+    /// The files whose change means a reload of passwords, groups or token keys.
+    pub(crate) fn credential_files(&self) -> Vec<PathBuf> {
+        self.desk.files()
     }
 
-    /// Reads the password file again; a broken one leaves the old users in force.
-    pub(crate) fn reload_passwords(&self) -> Result<Vec<auth::Warning>, auth::Error> {
-        self.authenticator.reload()
+    /// Reads these files again; each that is broken leaves what was in force before.
+    pub(crate) fn reload_credentials(&self) -> Vec<Result<Vec<auth::Warning>, auth::Error>> {
+        self.desk.reload()
     }
 
     /// Answers one request, whatever happens.
@@ -151,7 +148,7 @@ impl Gateway {
             .catch_unwind()
             .await
             .unwrap_or(Err(Error::Panicked));
-        self.tell_failed_logins();
+        self.desk.tell_failed_logins();
         let mut response = walked.unwrap_or_else(|error| self.refuse(&error, &mut exchange));
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
         exchange.finish(response, self.access_log.clone())
@@ -167,13 +164,14 @@ impl Gateway {
         // From here on the body has an owner that drains it, so that a refused client reads its answer.
         let body = Upload::new(body, &parts.headers, exchange.received());
         strict::judge(&parts, &body)?;
-        let route = Route::parse(&parts.method, &parts.uri, None)?;
+        let route = Route::parse(&parts.method, &parts.uri, self.desk.token_path())?;
         exchange.route(&route);
-        let body = self
+        let mut body = self
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
+        let asked = Asked::read(&route, &parts.headers, &mut body).await?;
         let identity = self
-            .authenticate(&exchange.client(peer), &route, &parts.headers)
+            .authenticate(peer, &route, &parts.headers, &asked, exchange)
             .await?;
         exchange.identity(&identity);
         let permit = self.acl.authorize(&identity, peer, &route.access())?;
@@ -185,8 +183,14 @@ impl Gateway {
             acl: &self.acl,
             peer,
             origin: exchange.origin(),
-            challenge: &self.challenge,
+            challenge: &self.challenge(exchange, Challenge::Credentials),
             request_id: exchange.request_id(),
+            token: self.desk.tokens().map(|tokens| Wanted {
+                tokens,
+                acl: &self.acl,
+                grants: asked.grants,
+                service: tokens.service(exchange.host()).into_owned(),
+            }),
         };
         let (response, upstream_status) = handle(&self.backend, permit, call, body).await?;
         exchange.upstream(upstream_status);
@@ -199,35 +203,21 @@ impl Gateway {
         peer: &Peer,
         route: &Route,
         headers: &HeaderMap,
+        asked: &Asked,
+        exchange: &Exchange,
     ) -> Result<Identity, Error> {
         if route.access().action == Action::Public {
             return Ok(Identity::anonymous());
         }
-        let credentials: Vec<&[u8]> = headers
-            .get_all(AUTHORIZATION)
-            .iter()
-            .map(HeaderValue::as_bytes)
-            .collect();
-        Ok(self.authenticator.authenticate(&credentials, peer).await?)
+        self.desk
+            .authenticate(headers, asked, &exchange.client(peer), exchange.host())
+            .await
     }
 
-    /// One line for a burst of wrong passwords; a single one is no alarm.
-    fn tell_failed_logins(&self) {
-        for burst in self.authenticator.failed_logins() {
-            let (user, attempts) = (burst.user.as_deref().unwrap_or("*"), burst.attempts);
-            if attempts == 1 {
-                info!(user, peer.addr = burst.peer, attempts, "login failed");
-            } else {
-                let total = self.authenticator.failed_login_count();
-                warn!(
-                    user,
-                    peer.addr = burst.peer,
-                    attempts,
-                    total,
-                    "logins failed"
-                );
-            }
-        }
+    fn challenge(&self, exchange: &Exchange, why: Challenge) -> HeaderValue {
+        let tokens = self.desk.tokens();
+        self.challenger
+            .line(tokens, exchange.origin(), exchange.about(), why)
     }
 
     /// The one place where an error becomes an answer.
@@ -237,7 +227,13 @@ impl Gateway {
         if answer.alarm {
             exchange.alarm(error);
         }
-        self.document(&answer, exchange.request_id())
+        let mut response = self.document(&answer, exchange.request_id());
+        if let Some(why) = answer.challenge {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, self.challenge(exchange, why));
+        }
+        response
     }
 
     fn document(&self, answer: &Answer, request_id: &HeaderValue) -> Response<Body> {
@@ -247,9 +243,6 @@ impl Gateway {
             error_document(answer.code, &answer.message, &detail),
         );
         let headers = response.headers_mut();
-        if answer.challenge.is_some() {
-            headers.insert(WWW_AUTHENTICATE, self.challenge.clone());
-        }
         if let Some(allow) = answer.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
@@ -309,18 +302,3 @@ const NO_SNIFFING: (HeaderName, HeaderValue) = (
     http::header::X_CONTENT_TYPE_OPTIONS,
     HeaderValue::from_static("nosniff"),
 );
-
-/// RFC 7617 section 2, with the charset that its section 2.1 defines; quotes and backslashes of the realm are escaped.
-fn basic_challenge(realm: &str) -> HeaderValue {
-    let realm: String = realm
-        .chars()
-        .flat_map(|c| {
-            matches!(c, '"' | '\\')
-                .then_some('\\')
-                .into_iter()
-                .chain([c])
-        })
-        .collect();
-    HeaderValue::from_str(&format!("Basic realm=\"{realm}\", charset=\"UTF-8\""))
-        .unwrap_or(HeaderValue::from_static("Basic realm=\"Registry\""))
-}

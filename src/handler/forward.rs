@@ -93,7 +93,8 @@ pub(super) fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> Heade
             .identity
             .name()
             .map(|name| basic(&name.replace(':', "_"), b"")),
-        Outgoing::Forward => credentials,
+        // A token of ours says nothing to the registry, and is not for its eyes.
+        Outgoing::Forward => credentials.filter(|_| call.identity.grants.is_none()),
         Outgoing::Own(value) => Some(value.clone()),
     };
     if let Some(credentials) = credentials {

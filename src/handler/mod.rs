@@ -6,6 +6,7 @@ mod forward;
 mod listing;
 mod probe;
 mod search;
+mod token;
 
 use http::{HeaderMap, HeaderValue, Method, Response};
 
@@ -20,6 +21,8 @@ use crate::peer::Peer;
 use crate::route::Route;
 use crate::route::Target;
 use crate::upstream::Upstream;
+
+pub(crate) use token::{Asked, Wanted};
 
 /// Where content comes from.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) struct Call<'a> {
     pub challenge: &'a HeaderValue,
     /// The id under which the request stands in our log.
     pub request_id: &'a HeaderValue,
+    /// What is wanted of the token service, where it is what is asked.
+    pub token: Option<Wanted<'a>>,
 }
 
 /// Whether the asker may see a repository.
@@ -66,7 +71,8 @@ pub(crate) async fn handle(
 ) -> Result<(Response<Body>, Option<u16>), Error> {
     let acl = call.acl;
     match (&call.route.target, backend) {
-        (Target::Ping | Target::Token(_), _) => Ok((probe::ping(permit), None)),
+        (Target::Ping, _) => Ok((probe::ping(permit), None)),
+        (Target::Token(_), _) => Ok((token::issue(permit, &call)?, None)),
         (
             Target::Root
             | Target::Version

@@ -72,7 +72,7 @@ impl Reloader {
             }
         }
         good &= self.certificates();
-        good &= self.passwords();
+        good &= self.credentials();
         self.watch.note(self.files());
         if good {
             info!("reloaded");
@@ -190,23 +190,26 @@ impl Reloader {
         good
     }
 
-    fn passwords(&self) -> bool {
-        match self.live.gateway().reload_passwords() {
-            Ok(warnings) => {
-                for warning in warnings {
-                    warn!("{warning}");
+    fn credentials(&self) -> bool {
+        let mut good = true;
+        for read in self.live.gateway().reload_credentials() {
+            match read {
+                Ok(warnings) => {
+                    for warning in warnings {
+                        warn!("{warning}");
+                    }
                 }
-                true
-            }
-            Err(fault) => {
-                error!(
-                    reason = "reload_failed",
-                    error = chain(&fault),
-                    "passwords not reloaded, the old ones stay"
-                );
-                false
+                Err(fault) => {
+                    good = false;
+                    error!(
+                        reason = "reload_failed",
+                        error = chain(&fault),
+                        "not reloaded, what was read before stays"
+                    );
+                }
             }
         }
+        good
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -219,7 +222,7 @@ impl Reloader {
         self.doors
             .iter()
             .flat_map(tls)
-            .chain(self.live.gateway().password_files())
+            .chain(self.live.gateway().credential_files())
             .chain(upstream_files(&self.config))
             .chain(self.file.clone())
             .collect()

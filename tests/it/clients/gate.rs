@@ -1,12 +1,47 @@
 //! dockgate, configured to do what the reference does.
 
-use super::front::{Front, Refusal, Site};
+use std::fs;
+
+use super::front::{Front, Refusal, Site, USER};
+use super::public::{READER, READER_PASSWORD};
 use crate::support::gate::Gate;
 use crate::support::peers;
 
 /// A password for everything.
 pub fn password() -> Front {
+    with_passwords("")
+}
+
+/// Everybody may pull; a password for everything else.
+pub fn public() -> Front {
+    with_passwords("anonymous = \"pull\"")
+}
+
+/// The same by rules, with `private` for the owner alone and a reader who may pull from `team`.
+pub fn rules() -> Front {
+    with_passwords(&format!(
+        r#"
+        [[rule]]
+        who = ["anonymous"]
+        repositories = ["team/**"]
+        actions = ["pull", "catalog"]
+        [[rule]]
+        who = ["user:{READER}"]
+        repositories = ["team/**"]
+        actions = ["pull"]
+        [[rule]]
+        who = ["user:{USER}"]
+        repositories = ["**"]
+        actions = ["*"]
+        "#
+    ))
+}
+
+fn with_passwords(rest: &str) -> Front {
     let site = Site::new();
+    let users = fs::read_to_string(&site.htpasswd).unwrap();
+    let reader = format!("{READER}:{{PLAIN}}{READER_PASSWORD}\n");
+    fs::write(&site.htpasswd, users + &reader).unwrap();
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
     let (htpasswd, upstream) = (site.htpasswd.display(), site.registry.url());
     let gate = Gate::start(&format!(
@@ -18,10 +53,11 @@ pub fn password() -> Front {
         key = "{key}"
         [upstream]
         url = "{upstream}"
-        [auth]
-        htpasswd = "{htpasswd}"
         [log]
         access = false
+        [auth]
+        htpasswd = "{htpasswd}"
+        {rest}
         "#,
         ip = peers::ADDRESS,
     ));

@@ -7,6 +7,7 @@ mod certificate;
 mod front;
 mod gate;
 mod password;
+mod public;
 mod reference;
 
 use crate::support::{ctr, docker, peers};
@@ -108,3 +109,65 @@ clients_at!(
     password: crate::clients::gate::password,
     certificate: crate::clients::gate::certificate
 );
+
+/// What nginx cannot do for docker, podman, buildah and skopeo, so that there is no reference.
+mod open_to_all {
+    use super::{ctr, docker, gate, need, public};
+
+    #[test]
+    fn docker_pulls_without_a_login_and_pushes_with_one() {
+        if need(docker::PROGRAMS) {
+            public::docker(&gate::public());
+        }
+    }
+
+    #[test]
+    fn docker_is_held_to_the_rules() {
+        if need(docker::PROGRAMS) {
+            public::docker_by_rules(&gate::rules());
+        }
+    }
+
+    #[test]
+    fn podman_pulls_without_a_login_and_pushes_with_one() {
+        if need(&["podman"]) {
+            public::podman(&gate::public());
+            public::podman(&gate::rules());
+        }
+    }
+
+    #[test]
+    fn buildah_pulls_without_a_password_and_pushes_with_one() {
+        if need(&["buildah"]) {
+            public::buildah(&gate::public());
+        }
+    }
+
+    #[test]
+    fn skopeo_reads_without_a_password_and_writes_with_one() {
+        if need(&["skopeo"]) {
+            public::skopeo(&gate::public());
+        }
+    }
+
+    #[test]
+    fn skopeo_is_held_to_the_rules() {
+        if need(&["skopeo"]) {
+            public::skopeo_by_rules(&gate::rules());
+        }
+    }
+
+    #[test]
+    fn containerd_pulls_without_a_password_and_pushes_with_one() {
+        if need(ctr::PROGRAMS) {
+            public::containerd(&gate::public());
+        }
+    }
+
+    #[test]
+    fn containerd_is_held_to_the_rules() {
+        if need(ctr::PROGRAMS) {
+            public::containerd_by_rules(&gate::rules());
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What the tests stand on: real peers, each with its own folders, stopped when the test lets go of it.
 
+pub mod ask;
 pub mod buildah;
 pub mod certs;
 pub mod ctr;
@@ -12,5 +13,6 @@ pub mod peers;
 pub mod podman;
 pub mod process;
 pub mod registry;
+pub mod site;
 pub mod skopeo;
 pub mod trust;

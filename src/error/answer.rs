@@ -1,8 +1,4 @@
-//! Every error of a request becomes one answer, here and nowhere else.
-//!
-//! Three families: the client's fault (4xx, told what is wrong), the upstream's (502, 503, 504, names no host), ours
-//! (500, no insides). An answer carries a code of the distribution specification and a sentence of our own: docker
-//! repeats a push for 50 s when it gets a standard sentence without detail.
+//! Which error gets which answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,141 +8,11 @@ use http::StatusCode;
 use crate::acl::Denied;
 use crate::auth::Refusal;
 use crate::body::ClientFault;
-use crate::header::Broken;
 use crate::oci::Code;
 use crate::route::Fault;
 use crate::upstream;
 
-/// Why a request was not answered as it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The head could be read in two ways, or asks for what HTTP does not have.
-    #[error(transparent)]
-    Head(#[from] HeadFault),
-    /// There is no such route.
-    #[error(transparent)]
-    Route(#[from] Fault),
-    /// The client's user agent is turned away.
-    #[error("this client is too old for the registry, or is not welcome here")]
-    UserAgent,
-    /// The body is larger than may be.
-    #[error("the body is larger than the {limit} bytes that are allowed here")]
-    TooLarge {
-        /// The bound in force.
-        limit: u64,
-        /// It was a manifest.
-        manifest: bool,
-    },
-    /// The credentials were refused.
-    #[error("authentication failed")]
-    Refused(#[from] Refusal),
-    /// The policy says no.
-    #[error(transparent)]
-    Denied(#[from] Denied),
-    /// The upstream gave no usable answer.
-    #[error(transparent)]
-    Upstream(#[from] upstream::Error),
-    /// The upstream's redirect cannot be passed on.
-    #[error(transparent)]
-    Location(#[from] Broken),
-    /// A bug of ours; the panic is in the log.
-    #[error("the request could not be handled")]
-    Panicked,
-}
-
-/// What is wrong with the head of a request, beyond what a parser sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeadFault {
-    /// No Host, more than one, a malformed one, or one that contradicts the request target.
-    #[error("the request needs exactly one valid host")]
-    Host,
-    /// Two lengths, or a length beside chunks.
-    #[error("the length of the request body is ambiguous")]
-    Framing,
-    /// A header that HTTP/2 or the gate has no use for.
-    #[error("the request has a header that is not allowed here")]
-    Header,
-    /// The target is not a path.
-    #[error("the request target is not a path")]
-    Target,
-    /// An expectation other than `100-continue`.
-    #[error("the expectation cannot be met")]
-    Expectation,
-    /// A GET or HEAD with a body.
-    #[error("a request of this method has no body")]
-    Body,
-}
-
-/// Why a client is asked for credentials (the `error` of RFC 6750 section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Challenge {
-    /// It brought none, or a wrong password.
-    Credentials,
-    /// Its token is none of ours, or no longer.
-    InvalidToken,
-    /// Its token does not say that it may.
-    InsufficientScope,
-}
-
-/// The outward face of an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// HTTP status.
-    pub status: StatusCode,
-    /// Code of the specification.
-    pub code: Code,
-    /// The sentence for the client.
-    pub message: String,
-    /// The word for our log (`threats` call it reason code).
-    pub reason: &'static str,
-    /// The client is asked for credentials, and told what is wrong with those it brought.
-    pub challenge: Option<Challenge>,
-    /// For the `Allow` header.
-    pub allow: Option<&'static str>,
-    /// For the `Retry-After` header.
-    pub retry_after: Option<Duration>,
-    /// What the log says of it beyond the access line, where a person may have to act.
-    pub alarm: bool,
-}
-
-impl Answer {
-    fn new<M: fmt::Display + ?Sized>(
-        status: StatusCode,
-        code: Code,
-        reason: &'static str,
-        message: &M,
-    ) -> Self {
-        Self {
-            status,
-            code,
-            message: message.to_string(),
-            reason,
-            challenge: None,
-            allow: None,
-            retry_after: None,
-            alarm: false,
-        }
-    }
-
-    /// For bytes that never became a request.
-    pub(crate) fn unread(status: StatusCode, reason: &'static str, message: &str) -> Self {
-        Self::new(status, Code::Unsupported, reason, message)
-    }
-
-    fn challenging(self) -> Self {
-        Self {
-            challenge: Some(Challenge::Credentials),
-            ..self
-        }
-    }
-
-    fn alarming(self) -> Self {
-        Self {
-            alarm: true,
-            ..self
-        }
-    }
-}
+use super::{Answer, Challenge, Error, HeadFault, TokenFault};
 
 impl Error {
     /// What the client gets, and what the log is told.
@@ -159,6 +25,8 @@ impl Error {
             }
             Self::TooLarge { manifest, .. } => too_large(*manifest, self),
             Self::Refused(refusal) => refusal_answer(refusal),
+            Self::Token(fault) => token_answer(*fault),
+            Self::Body(fault) => client_answer(*fault),
             Self::Denied(denied) => denied_answer(denied),
             Self::Upstream(error) => upstream_answer(error),
             Self::Location(_) => Answer::new(
@@ -240,6 +108,15 @@ fn refusal_answer(refusal: &Refusal) -> Answer {
             wrong,
         )
         .challenging(),
+        Refusal::Token => Answer {
+            challenge: Some(Challenge::InvalidToken),
+            ..Answer::new(
+                StatusCode::UNAUTHORIZED,
+                Code::Unauthorized,
+                "invalid_token",
+                refusal,
+            )
+        },
         Refusal::Malformed(_) => Answer::new(
             StatusCode::UNAUTHORIZED,
             Code::Unauthorized,
@@ -264,6 +141,15 @@ fn refusal_answer(refusal: &Refusal) -> Answer {
         )
         .alarming(),
     }
+}
+
+fn token_answer(fault: TokenFault) -> Answer {
+    let (status, reason) = match fault {
+        TokenFault::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type"),
+        TokenFault::Form | TokenFault::Twice => (StatusCode::BAD_REQUEST, "bad_form"),
+        TokenFault::Grant => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+    };
+    Answer::new(status, Code::Unsupported, reason, &fault)
 }
 
 fn denied_answer(denied: &Denied) -> Answer {
