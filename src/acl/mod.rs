@@ -652,7 +652,9 @@ actions = ["*"]
         assert_eq!(seen(&nobody), [true, false, false]);
         assert_eq!(seen(&bob), [true, true, false]);
         assert_eq!(seen(&root), [true; 3]);
-        assert!(acl.pullable(&root).contains("any/thing") && !acl.pullable(&bob).contains("any/thing"));
+        assert!(
+            acl.pullable(&root).contains("any/thing") && !acl.pullable(&bob).contains("any/thing")
+        );
         let why = |who: &Identity, action| acl.explain(who, action, Some("team/a")).to_string();
         assert_eq!(
             why(&bob, Action::Pull),

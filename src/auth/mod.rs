@@ -395,16 +395,12 @@ impl Authenticator {
         name_of(user)
     }
 
-    /// Who logs in under this name when the password is right; `None` where nobody can.
-    pub(crate) fn known(&self, user: &str) -> Option<Identity> {
+    /// Whether the right password lets somebody in under this name.
+    pub(crate) fn knows(&self, user: &str) -> bool {
         let passwords = self.passwords.load();
         passwords
             .find(user.as_bytes())
-            .filter(|found| found.known)?;
-        Some(Identity {
-            user: Some(user.into()),
-            ..Identity::default()
-        })
+            .is_some_and(|found| found.known)
     }
 
     /// Failed logins to tell the operator of, each burst at its first attempt and at each tenfold.

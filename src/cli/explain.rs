@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::acl::Acl;
 use crate::acl::Verdict;
 use crate::auth::Authenticator;
+use crate::auth::Groups;
 use crate::config::{ClientAuth, Config, ListenAddress, Listener};
 use crate::identity::Identity;
 use crate::net::TrustedNetworks;
@@ -115,7 +116,7 @@ fn decide(
         let (authenticator, warnings) =
             Authenticator::load(&config.auth, &config.limits).map_err(|f| vec![chain(&f)])?;
         notes.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
-        let Some(known) = authenticator.known(user) else {
+        if !authenticator.knows(user) {
             let because = match &config.auth.htpasswd {
                 Some(path) => format!("{} holds no user {user:?}", path.display()),
                 None => "no password file is configured, so every password is wrong".to_owned(),
@@ -125,9 +126,12 @@ fn decide(
                 because,
             };
             return Ok(Told { verdict, notes });
-        };
-        identity.user = known.user;
-        identity.groups = known.groups;
+        }
+        identity.user = Some(user.as_str().into());
+        let groups = Groups::load(config.auth.groups.as_deref());
+        let (groups, warnings) = groups.map_err(|f| vec![chain(&f)])?;
+        notes.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+        identity.groups = groups.of(user);
     }
     notes.extend(question.from.and_then(|from| about(config, from)));
     let acl = Acl::new(config);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
+use tracing::{info, warn};
 
 use crate::auth;
 use crate::auth::Authenticator;
@@ -80,11 +81,6 @@ impl Desk {
         all
     }
 
-    /// Who checks passwords, and counts those that were wrong.
-    pub(super) fn authenticator(&self) -> &Authenticator {
-        &self.authenticator
-    }
-
     /// Where the token service is, where there is one.
     pub(super) fn token_path(&self) -> Option<&str> {
         self.tokens.as_ref().map(|(path, _)| path.as_str())
@@ -123,6 +119,19 @@ impl Desk {
         match &asked.credentials {
             Some((user, _)) => Some(String::from_utf8_lossy(user.as_ref()).into_owned()),
             None => auth::claimed_name(&authorization(headers)),
+        }
+    }
+
+    /// One line for a burst of wrong passwords; a single one is no alarm.
+    pub(super) fn tell_failed_logins(&self) {
+        for burst in self.authenticator.failed_logins() {
+            let (user, attempts) = (burst.user.as_deref().unwrap_or("*"), burst.attempts);
+            let (peer, total) = (burst.peer, self.authenticator.failed_login_count());
+            if attempts == 1 {
+                info!(user, peer.addr = peer, attempts, "login failed");
+            } else {
+                warn!(user, peer.addr = peer, attempts, total, "logins failed");
+            }
         }
     }
 }

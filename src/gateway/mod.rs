@@ -26,7 +26,6 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tracing::{info, warn};
 
 use crate::acl::Acl;
 use crate::auth;
@@ -150,7 +149,7 @@ impl Gateway {
             .catch_unwind()
             .await
             .unwrap_or(Err(Error::Panicked));
-        self.tell_failed_logins();
+        self.desk.tell_failed_logins();
         let mut response = walked.unwrap_or_else(|error| self.refuse(&error, &mut exchange));
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
         exchange.finish(response, self.access_log.clone())
@@ -226,25 +225,6 @@ impl Gateway {
         let tokens = self.desk.tokens();
         self.challenger
             .line(tokens, exchange.origin(), exchange.about(), why)
-    }
-
-    /// One line for a burst of wrong passwords; a single one is no alarm.
-    fn tell_failed_logins(&self) {
-        for burst in self.desk.authenticator().failed_logins() {
-            let (user, attempts) = (burst.user.as_deref().unwrap_or("*"), burst.attempts);
-            if attempts == 1 {
-                info!(user, peer.addr = burst.peer, attempts, "login failed");
-            } else {
-                let total = self.desk.authenticator().failed_login_count();
-                warn!(
-                    user,
-                    peer.addr = burst.peer,
-                    attempts,
-                    total,
-                    "logins failed"
-                );
-            }
-        }
     }
 
     /// The one place where an error becomes an answer.

@@ -20,6 +20,7 @@ client_auth = "optional"
 url = "http://localhost:5000"
 [auth]
 htpasswd = "htpasswd"
+groups = "groups"
 [[rule]]
 who = ["anonymous"]
 repositories = ["public/**"]
@@ -32,6 +33,10 @@ actions = ["push"]
 who = ["cert:build-*"]
 repositories = ["**"]
 actions = ["*"]
+[[rule]]
+who = ["group:ci"]
+repositories = ["build/**"]
+actions = ["pull", "delete"]
 "#;
 
 struct Site {
@@ -50,6 +55,7 @@ impl Site {
         fs::copy(&server.key, site.path("server.key")).unwrap();
         fs::copy(site.authority.ca(), site.path("ca.crt")).unwrap();
         fs::write(site.path("htpasswd"), "alice:{PLAIN}a\n").unwrap();
+        fs::write(site.path("groups"), "ci: alice bob\n").unwrap();
         fs::write(site.path("proxy.toml"), toml).unwrap();
         site
     }
@@ -90,7 +96,7 @@ fn text(path: &Path) -> &str {
 #[test]
 fn the_rule_that_decides_is_named_with_its_line() {
     let site = Site::new(RULES);
-    site.says(&["pull", "public/app:1"], 0, "allowed: rule 1 (line 12)");
+    site.says(&["pull", "public/app:1"], 0, "allowed: rule 1 (line 13)");
     site.says(&["pull", "team/app:1"], 1, "denied: no rule lets");
     let alice = |rest: &[&str], code, sentence: &str| {
         site.says(
@@ -99,7 +105,7 @@ fn the_rule_that_decides_is_named_with_its_line() {
             sentence,
         );
     };
-    alice(&["push", "team/app:1"], 0, "allowed: rule 2 (line 16)");
+    alice(&["push", "team/app:1"], 0, "allowed: rule 2 (line 17)");
     alice(
         &["push", "team/app:1"],
         0,
@@ -113,6 +119,11 @@ fn the_rule_that_decides_is_named_with_its_line() {
     );
     alice(&["delete", "team/app"], 1, "denied");
     alice(&["catalog"], 1, "denied");
+    alice(
+        &["delete", "build/a/b"],
+        0,
+        "allowed: rule 4 (line 25): group ci",
+    );
     site.says(
         &["--user", "mallory", "pull", "public/app"],
         1,
@@ -131,7 +142,7 @@ fn a_certificate_is_judged_by_its_names() {
     site.says(
         &["--cert", build, "delete", "a/b"],
         0,
-        "allowed: rule 3 (line 20)",
+        "allowed: rule 3 (line 21)",
     );
     site.says(&["--cert", build, "catalog"], 0, "allowed: rule 3");
     site.says(&["--cert", other, "delete", "a/b"], 1, "denied");
