@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -170,6 +170,7 @@ impl Gateway {
         let body = self
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
+        self.acl.admit(peer, &route.access())?;
         let identity = self
             .authenticate(peer, &route, &parts.headers, exchange)
             .await?;
