@@ -117,14 +117,15 @@ impl Gateway {
                 },
                 warnings,
             )),
-            (authenticator, upstream, agents) => Err([
-                authenticator.err().map(BuildError::from),
-                upstream.err().map(BuildError::from),
-                agents.err().map(BuildError::from),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()),
+            (authenticator, upstream, agents) => {
+                let authenticator = authenticator.err().map(BuildError::from);
+                let upstream = upstream.err().unwrap_or_default();
+                Err(authenticator
+                    .into_iter()
+                    .chain(upstream.into_iter().map(BuildError::from))
+                    .chain(agents.err().map(BuildError::from))
+                    .collect())
+            }
         }
     }
 
