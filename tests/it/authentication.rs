@@ -66,7 +66,11 @@ fn bcrypt(password: &str, cost: u32) -> String {
 #[test]
 fn every_format_that_nginx_and_apache_write_lets_its_user_in() {
     let word = "correct horse";
-    let salted = [&Sha1::digest([word.as_bytes(), b"salt"].concat())[..], b"salt"].concat();
+    let salted = [
+        &Sha1::digest([word.as_bytes(), b"salt"].concat())[..],
+        b"salt",
+    ]
+    .concat();
     let apache = process::run(Command::new("htpasswd").args(["-nbm", "apr1", word]))
         .succeeds("htpasswd makes apr1")
         .stdout;
@@ -79,7 +83,10 @@ fn every_format_that_nginx_and_apache_write_lets_its_user_in() {
         ("md5", crypt(word, "$1$saltsalt$")),
         ("sha256", crypt(word, "$5$rounds=1000$saltsalt$")),
         ("sha512", crypt(word, "$6$rounds=1000$saltsalt$")),
-        ("sha", format!("{{SHA}}{}", BASE64.encode(Sha1::digest(word)))),
+        (
+            "sha",
+            format!("{{SHA}}{}", BASE64.encode(Sha1::digest(word))),
+        ),
         ("ssha", format!("{{SSHA}}{}", BASE64.encode(salted))),
         ("plain", format!("{{PLAIN}}{word}")),
         ("yescrypt", crypt(word, "$y$j75$saltsaltsaltsaltsaltsal.")),
@@ -95,12 +102,20 @@ fn every_format_that_nginx_and_apache_write_lets_its_user_in() {
         "apr1", "2y", "2b", "2a", "md5", "sha256", "sha512", "sha", "ssha", "plain", "yescrypt",
     ] {
         assert_eq!(login(&mut dialog, user, word).status, 200, "{user}");
-        assert_eq!(login(&mut dialog, user, "correct hors").status, 401, "{user}");
+        assert_eq!(
+            login(&mut dialog, user, "correct hors").status,
+            401,
+            "{user}"
+        );
     }
     // DES looks at eight characters, here as everywhere.
     assert_eq!(login(&mut dialog, "des", &word[..8]).status, 200);
     assert_eq!(login(&mut dialog, "des", "correct").status, 401);
-    assert_eq!(login(&mut dialog, "old", word).status, 401, "$2x$ is refused");
+    assert_eq!(
+        login(&mut dialog, "old", word).status,
+        401,
+        "$2x$ is refused"
+    );
 }
 
 /// An answer without what differs from request to request.
@@ -125,8 +140,17 @@ fn wrong_unknown_and_empty_users_get_the_same_answer() {
         wrong.header("www-authenticate"),
         Some("Basic realm=\"Registry\", charset=\"UTF-8\"")
     );
-    assert!(wrong.text().contains("\"UNAUTHORIZED\""), "{}", wrong.text());
-    for (user, password) in [("nobody", "secret"), ("", "secret"), ("ANN", "secret"), ("ann", "")] {
+    assert!(
+        wrong.text().contains("\"UNAUTHORIZED\""),
+        "{}",
+        wrong.text()
+    );
+    for (user, password) in [
+        ("nobody", "secret"),
+        ("", "secret"),
+        ("ANN", "secret"),
+        ("ann", ""),
+    ] {
         let answer = login(&mut dialog, user, password);
         assert_eq!(anonymised(&answer), anonymised(&wrong), "{user}:{password}");
     }
@@ -142,9 +166,15 @@ fn empty_name_and_password_are_like_no_credentials() {
     let mut dialog = Dialog::tcp(closed.address());
     let none = dialog.get("/v2/");
     assert_eq!(none.status, 401);
-    assert_eq!(anonymised(&with(&mut dialog, "Basic Og==")), anonymised(&none));
+    assert_eq!(
+        anonymised(&with(&mut dialog, "Basic Og==")),
+        anonymised(&none)
+    );
 
-    let open = Gate::start(&toml(&origin, "[auth]\nanonymous = \"pull\"\n[log]\naccess = false\n"));
+    let open = Gate::start(&toml(
+        &origin,
+        "[auth]\nanonymous = \"pull\"\n[log]\naccess = false\n",
+    ));
     let mut dialog = Dialog::tcp(open.address());
     assert_eq!(with(&mut dialog, "Basic Og==").status, 200);
 }
@@ -180,11 +210,17 @@ fn what_is_no_basic_is_refused_without_hash_work() {
         assert_eq!(answer.headers("www-authenticate").count(), 1, "{header}");
     }
     let right = basic("ann", "secret");
-    let twice = [("Authorization", right.as_str()), ("Authorization", right.as_str())];
+    let twice = [
+        ("Authorization", right.as_str()),
+        ("Authorization", right.as_str()),
+    ];
     assert_eq!(dialog.ask("GET", "/v2/", &twice, b"").status, 401);
     let elapsed = begun.elapsed();
     assert!(elapsed < one_hash, "{elapsed:?}, one hash: {one_hash:?}");
-    let huge = with(&mut Dialog::tcp(gate.address()), &format!("Basic {}", "A".repeat(100_000)));
+    let huge = with(
+        &mut Dialog::tcp(gate.address()),
+        &format!("Basic {}", "A".repeat(100_000)),
+    );
     assert_eq!(huge.status, 431);
     assert!(origin.seen().is_empty());
 }
@@ -196,7 +232,10 @@ fn bcrypt_is_not_asked_about_more_than_it_looks_at() {
     let gate = gate(&origin, &format!("ann:{}\n", bcrypt(&longest, 4)));
     let mut dialog = Dialog::tcp(gate.address());
     assert_eq!(login(&mut dialog, "ann", &longest).status, 200);
-    assert_eq!(login(&mut dialog, "ann", &format!("{longest}x")).status, 401);
+    assert_eq!(
+        login(&mut dialog, "ann", &format!("{longest}x")).status,
+        401
+    );
     assert_eq!(login(&mut dialog, "ann", &longest[1..]).status, 401);
 }
 
@@ -235,12 +274,15 @@ fn users_come_change_and_go_without_a_restart_and_a_broken_file_changes_nothing(
     assert_eq!(login(&mut dialog, "bob", "new").status, 401);
 
     fs::write(&file, "ann:{PLAIN}changed\nbob:{PLAIN}new\n").unwrap();
-    program.err_times("reloaded", 1);
+    program.err_times("reload: reloaded", 1);
     assert_eq!(login(&mut dialog, "ann", "old").status, 401);
     assert_eq!(login(&mut dialog, "ann", "changed").status, 200);
     assert_eq!(login(&mut dialog, "bob", "new").status, 200);
 
-    for (times, broken) in [&b"\x7fELF\0\0\0garbage\n\xff\xfe\n"[..], b"no colon here\n"].into_iter().enumerate() {
+    for (times, broken) in [&b"\x7fELF\0\0\0garbage\n\xff\xfe\n"[..], b"no colon here\n"]
+        .into_iter()
+        .enumerate()
+    {
         fs::write(&file, broken).unwrap();
         program.err_times("passwords not reloaded, the old ones stay", times + 1);
         assert_eq!(login(&mut dialog, "bob", "new").status, 200);
@@ -253,7 +295,7 @@ fn users_come_change_and_go_without_a_restart_and_a_broken_file_changes_nothing(
     let beside = program.path("htpasswd.new");
     fs::write(&beside, "ann:{PLAIN}changed\n").unwrap();
     fs::rename(&beside, &file).unwrap();
-    program.err_times("reloaded", 5);
+    program.err_times("reload: reloaded", 2);
     assert_eq!(login(&mut dialog, "bob", "new").status, 401, "removed");
     assert_eq!(login(&mut dialog, "ann", "changed").status, 200);
 }
@@ -264,7 +306,11 @@ fn a_flood_of_guesses_is_told_to_wait_and_honest_people_are_served() {
     let origin = Origin::start();
     let toml = toml(&origin, &format!("{ASK}[limits]\npassword_checks = 1\n"));
     let gate = Gate::start_with(&toml, |dir| {
-        let file = format!("ann:{}\nbob:{}\n", bcrypt("secret", 12), bcrypt("builder", 6));
+        let file = format!(
+            "ann:{}\nbob:{}\n",
+            bcrypt("secret", 12),
+            bcrypt("builder", 6)
+        );
         fs::write(dir.join("htpasswd"), file).unwrap();
     });
     let address = gate.address();
@@ -345,7 +391,12 @@ fn a_password_is_at_no_registry_and_in_no_log_unless_it_is_to_be_forwarded() {
         assert_eq!(login(&mut dialog, "ann", SECRET).status, 200);
         assert_eq!(login(&mut dialog, "bob", SECRET).status, 401);
         assert_eq!(login(&mut dialog, SECRET, "\0").status, 401);
-        let body = dialog.ask("POST", "/v2/a/blobs/uploads/", &[("Authorization", &basic("ann", SECRET))], b"x");
+        let body = dialog.ask(
+            "POST",
+            "/v2/a/blobs/uploads/",
+            &[("Authorization", &basic("ann", SECRET))],
+            b"x",
+        );
         assert_eq!(body.status, 200);
         let seen = origin.seen();
         for seen in &seen {
@@ -364,7 +415,13 @@ fn a_password_is_at_no_registry_and_in_no_log_unless_it_is_to_be_forwarded() {
         // The name that was claimed in vain is logged; a password typed into its place cannot be told from a name.
         let out = out.replacen(&format!("- {SECRET} ["), "- NAME [", 1);
         for text in [&out, &err] {
-            for secret in [SECRET, OWN, &BASE64.encode(format!("ann:{SECRET}")), &BASE64.encode(format!("gate:{OWN}")), "$2b$"] {
+            for secret in [
+                SECRET,
+                OWN,
+                &BASE64.encode(format!("ann:{SECRET}")),
+                &BASE64.encode(format!("gate:{OWN}")),
+                "$2b$",
+            ] {
                 assert!(!text.contains(secret), "{setting}: {secret} in\n{text}");
             }
         }
@@ -377,7 +434,10 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 #[test]
 fn everybody_reads_where_pulling_is_anonymous_and_nobody_writes() {
     let origin = Origin::start();
-    let toml = toml(&origin, "[auth]\nhtpasswd = \"htpasswd\"\nanonymous = \"pull\"\n[log]\naccess = false\n");
+    let toml = toml(
+        &origin,
+        "[auth]\nhtpasswd = \"htpasswd\"\nanonymous = \"pull\"\n[log]\naccess = false\n",
+    );
     let gate = Gate::start_with(&toml, |dir| {
         fs::write(dir.join("htpasswd"), "ann:{PLAIN}secret\n").unwrap();
     });
@@ -386,14 +446,33 @@ fn everybody_reads_where_pulling_is_anonymous_and_nobody_writes() {
     let referrers = format!("/v2/a/b/referrers/{DIGEST}");
     let upload = "/v2/a/b/blobs/uploads/3b0c";
     let mut dialog = Dialog::tcp(gate.address());
-    for target in ["/v2/", "/v2/_catalog", "/v2/a/b/tags/list", "/v2/a/b/manifests/latest", &by_digest, &blob, &referrers, "/_ping", "/v1/_ping"] {
+    for target in [
+        "/v2/",
+        "/v2/_catalog",
+        "/v2/a/b/tags/list",
+        "/v2/a/b/manifests/latest",
+        &by_digest,
+        &blob,
+        &referrers,
+        "/_ping",
+        "/v1/_ping",
+    ] {
         for method in ["GET", "HEAD"] {
-            assert_eq!(dialog.ask(method, target, &[], b"").status, 200, "{method} {target}");
+            assert_eq!(
+                dialog.ask(method, target, &[], b"").status,
+                200,
+                "{method} {target}"
+            );
             if !target.ends_with("_ping") {
                 let wrong = [("Authorization", basic("ann", "wrong"))];
-                let wrong = wrong.each_ref().map(|(name, value)| (*name, value.as_str()));
+                let wrong = wrong
+                    .each_ref()
+                    .map(|(name, value)| (*name, value.as_str()));
                 let answer = dialog.ask(method, target, &wrong, b"");
-                assert_eq!(answer.status, 401, "a wrong password is wrong everywhere: {method} {target}");
+                assert_eq!(
+                    answer.status, 401,
+                    "a wrong password is wrong everywhere: {method} {target}"
+                );
             }
         }
     }
@@ -423,6 +502,43 @@ fn everybody_reads_where_pulling_is_anonymous_and_nobody_writes() {
     }
 }
 
+#[test]
+fn an_upload_that_is_refused_for_good_is_told_that_the_connection_ends() {
+    let origin = Origin::start();
+    let gate = gate(&origin, "ann:{PLAIN}secret\n");
+    let right = basic("ann", "secret");
+    let patch = "PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\n";
+    for (rest, status) in [
+        (
+            "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n".to_owned(),
+            401,
+        ),
+        (
+            format!("Authorization: {right}\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
+            400,
+        ),
+    ] {
+        let mut dialog = Dialog::tcp(gate.address());
+        dialog.send(format!("{patch}{rest}").as_bytes()).unwrap();
+        let answer = dialog.answer("PATCH").unwrap();
+        assert_eq!(answer.status, status, "{}", answer.head);
+        assert_eq!(
+            answer.header("connection"),
+            Some("close"),
+            "{}",
+            answer.head
+        );
+        dialog.finish();
+        dialog.is_closed();
+    }
+    // One that is read to its end leaves the connection as it was.
+    let mut dialog = Dialog::tcp(gate.address());
+    let answer = dialog.ask("PATCH", "/v2/a/blobs/uploads/1", &[], b"12345");
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.headers("connection").count(), 0, "{}", answer.head);
+    assert_eq!(login(&mut dialog, "ann", "secret").status, 200);
+}
+
 /// `dockgate htpasswd` by its other name, for a person who keeps the old commands.
 #[test]
 fn a_user_made_by_our_own_htpasswd_gets_in() {
@@ -439,8 +555,13 @@ fn own_tool(file: &Path) {
     fs::create_dir(&link).unwrap();
     let link = link.join("htpasswd");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_dockgate"), &link).unwrap();
-    process::run(Command::new(&link).arg("-cbB").arg(file).args(["ann", "secret"]))
-        .succeeds("called by the name of Apache's tool");
+    process::run(
+        Command::new(&link)
+            .arg("-cbB")
+            .arg(file)
+            .args(["ann", "secret"]),
+    )
+    .succeeds("called by the name of Apache's tool");
     let mut child = Command::new(env!("CARGO_BIN_EXE_dockgate"))
         .args(["htpasswd", "-i"])
         .arg(file)

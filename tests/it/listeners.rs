@@ -22,9 +22,7 @@ const NAME: &str = peers::NAME;
 /// The end of every configuration here: an upstream, and reading for all.
 fn rest(origin: &Origin) -> String {
     let url = origin.url();
-    format!(
-        "[upstream]\nurl = \"{url}\"\n[auth]\nanonymous = \"pull\"\n[log]\nlevel = \"debug\"\n"
-    )
+    format!("[upstream]\nurl = \"{url}\"\n[auth]\nanonymous = \"pull\"\n[log]\nlevel = \"debug\"\n")
 }
 
 fn tls(pair: &Pair) -> String {
@@ -164,10 +162,7 @@ fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
         (1, "-tls1_3", true),
         (1, "-tls1_2", false),
     ] {
-        let outcome = s_client(
-            gate.address_of(listener),
-            &[&[version][..], &old].concat(),
-        );
+        let outcome = s_client(gate.address_of(listener), &[&[version][..], &old].concat());
         if served {
             outcome.succeeds(version);
         } else {
@@ -213,7 +208,9 @@ fn the_proxy_protocol_tells_the_client_and_must_be_spoken() {
     }
 
     let mut dialog = Dialog::tcp(program.address(0));
-    dialog.request("GET", "/v2/three/tags/list", &[], b"").unwrap();
+    dialog
+        .request("GET", "/v2/three/tags/list", &[], b"")
+        .unwrap();
     assert_eq!(dialog.to_the_end().unwrap_or_default(), b"", "not a word");
     assert!(!format!("{:?}", origin.seen()).contains("three"));
     program.err_line("does not begin with a PROXY header");
@@ -286,7 +283,12 @@ fn a_stalled_handshake_is_closed_in_time_and_holds_up_nobody() {
     ));
     let client = Tls::new(authority.ca(), NAME);
     let begun = tokio::time::Instant::now();
-    let mut stalled = [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"].map(|bytes| {
+    let mut stalled = [
+        &b""[..],
+        b"\x16",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ]
+    .map(|bytes| {
         let mut dialog = Dialog::tcp(gate.address());
         dialog.send(bytes).unwrap();
         dialog
@@ -308,7 +310,10 @@ fn an_address_that_is_taken_or_forbidden_is_named_with_the_cure() {
     fs::write(&file, "not a socket").unwrap();
     for (address, words) in [
         (address, "another process (or file) has it"),
-        (format!("unix:{}", file.display()), "another process (or file) has it"),
+        (
+            format!("unix:{}", file.display()),
+            "another process (or file) has it",
+        ),
         ("192.0.2.1:0".to_owned(), "does not have the address"),
     ] {
         let (code, said) = refused(&address, dockgate());
@@ -324,7 +329,10 @@ fn an_address_that_is_taken_or_forbidden_is_named_with_the_cure() {
         command.arg(env!("CARGO_BIN_EXE_dockgate")).env_clear();
         let (code, said) = refused("127.0.0.1:443", command);
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("cannot listen on 127.0.0.1:443") && said.contains("setcap"), "{said}");
+        assert!(
+            said.contains("cannot listen on 127.0.0.1:443") && said.contains("setcap"),
+            "{said}"
+        );
     }
 }
 
@@ -378,11 +386,17 @@ fn strict_transport_security_is_on_every_tls_answer_and_on_no_other() {
         tls_listener(&authority.server())
     ));
     let client = Tls::new(authority.ca(), NAME);
-    let big = format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+    let big = format!(
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(100_000)
+    );
     for (request, status) in [
         ("GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 200),
         ("GET /_ping HTTP/1.1\r\nHost: a\r\n\r\n", 200),
-        ("POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 401),
+        (
+            "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            401,
+        ),
         ("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", 404),
         ("BREW /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 405),
         ("GET /v2/a/../b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -440,14 +454,23 @@ fn beyond_the_bound_the_newest_connection_is_refused() {
 fn files_that_cannot_be_used_are_named_at_the_start() {
     let authority = Authority::new("files");
     let (pair, other) = (authority.server(), authority.server_for(&["other.test"]));
-    let mixed = Pair { key: other.key, ..pair.clone() };
-    let missing = Pair { certificate: Path::new("/nowhere/x.crt").to_owned(), ..pair };
+    let mixed = Pair {
+        key: other.key,
+        ..pair.clone()
+    };
+    let missing = Pair {
+        certificate: Path::new("/nowhere/x.crt").to_owned(),
+        ..pair
+    };
     for (pair, words) in [
         (&mixed, "is not the key of the certificate"),
         (&missing, "/nowhere/x.crt: cannot be read"),
     ] {
         let folder = TempDir::new().unwrap();
-        let toml = format!("{}[upstream]\nurl = \"http://127.0.0.1:1\"\n", tls_listener(pair));
+        let toml = format!(
+            "{}[upstream]\nurl = \"http://127.0.0.1:1\"\n",
+            tls_listener(pair)
+        );
         fs::write(folder.path().join("proxy.toml"), toml).unwrap();
         let mut command = dockgate();
         command.arg("serve").stdout(Stdio::null());

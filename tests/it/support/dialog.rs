@@ -65,12 +65,7 @@ impl Tls {
         Self::build(ca, name, None, rustls::ALL_VERSIONS)
     }
 
-    /// The same, with a client certificate.
-    pub fn showing(ca: &Path, name: &str, pair: &Pair) -> Self {
-        Self::build(ca, name, Some(pair), rustls::ALL_VERSIONS)
-    }
-
-    /// The same, with these versions alone.
+    /// The same, with these versions alone and perhaps a client certificate.
     pub fn build(
         ca: &Path,
         name: &str,
@@ -94,13 +89,25 @@ impl Tls {
                     .map(Result::unwrap)
                     .collect();
                 let key = PrivateKeyDer::from_pem_file(&pair.key).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
+                // Without the look of rustls at it, which takes no certificate of version 1.
+                let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+                let shown = rustls::sign::CertifiedKey::new(chain, key);
+                let resolver = rustls::sign::SingleCertAndKey::from(shown);
+                builder.with_client_cert_resolver(Arc::new(resolver))
             }
         };
         Self {
             config: Arc::new(config),
             name: ServerName::try_from(name.to_owned()).unwrap(),
         }
+    }
+}
+
+impl Tls {
+    /// The same, but HTTP/2 is asked for; the frames are the test's.
+    pub fn http2(mut self) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![b"h2".to_vec()];
+        self
     }
 }
 
@@ -356,15 +363,19 @@ impl Dialog {
         }
     }
 
-    /// Waits until the connection is over, whether ended or broken.
+    /// Waits until the connection is over, whether ended or broken, and tells what came before.
     #[track_caller]
-    pub fn is_closed(&mut self) {
-        if let Err(e) = self.to_the_end() {
-            let silent = matches!(
-                e.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-            );
-            assert!(!silent, "the connection is still open");
+    pub fn is_closed(&mut self) -> Vec<u8> {
+        match self.to_the_end() {
+            Ok(rest) => rest,
+            Err(e) => {
+                let silent = matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                );
+                assert!(!silent, "the connection is still open");
+                std::mem::take(&mut self.rest)
+            }
         }
     }
 

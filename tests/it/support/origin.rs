@@ -136,7 +136,9 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
     }
     if !slow || method != "GET" {
         return stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+            .write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+            )
             .ok();
     }
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SLOW}\r\n\r\n");

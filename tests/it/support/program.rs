@@ -101,7 +101,7 @@ impl Program {
     /// Where a TCP listener is, in the order of the configuration.
     #[track_caller]
     pub fn address(&self, listener: usize) -> SocketAddr {
-        self.err_line("listening");
+        self.err_times("listening", listener + 1);
         let log = self.stderr();
         let addresses: Vec<_> = log
             .lines()
@@ -193,10 +193,14 @@ impl Stream {
             .news
             .wait_timeout_while(said, PATIENCE, |said| !said.ended && count(said) < times)
             .unwrap();
-        let found = said.lines.iter().filter(|l| l.contains(text)).nth(times - 1);
-        found.cloned().unwrap_or_else(|| {
-            panic!("no {text:?} ({times} times) in\n{}", said.lines.join("\n"))
-        })
+        let found = said
+            .lines
+            .iter()
+            .filter(|l| l.contains(text))
+            .nth(times - 1);
+        found
+            .cloned()
+            .unwrap_or_else(|| panic!("no {text:?} ({times} times) in\n{}", said.lines.join("\n")))
     }
 
     fn ends(&self) -> bool {
