@@ -50,7 +50,7 @@ impl Acl {
     ///
     /// # Errors
     /// It is missing.
-    pub(crate) fn admit(&self, peer: &Peer, access: &Access<'_>) -> Result<(), Denied> {
+    pub(crate) fn admit(peer: &Peer, access: &Access<'_>) -> Result<(), Denied> {
         if access.action != Action::Public
             && peer.certificate_required
             && peer.certificate.is_none()

@@ -171,7 +171,7 @@ impl Gateway {
         let body = self
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
-        self.acl.admit(peer, &route.access())?;
+        Acl::admit(peer, &route.access())?;
         let identity = self
             .authenticate(peer, &route, &parts.headers, exchange)
             .await?;

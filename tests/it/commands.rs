@@ -206,11 +206,7 @@ fn container(place: &str, environment: &[(&str, &str)]) -> Option<process::Outco
         .output()
         .is_ok_and(|o| o.status.success());
     if !allowed {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "no namespaces, or no peers"
-        );
-        eprintln!("skipped: no mount namespace may be made here");
+        let _ = peers::skip("no mount namespace may be made here");
         return None;
     }
     let dir = TempDir::new().unwrap();

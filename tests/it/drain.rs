@@ -61,11 +61,11 @@ fn what_runs_is_finished_and_nothing_new_is_begun() {
         assert!(tokio::time::Instant::now() < deadline, "it still listens");
     }
     assert_eq!(
-        idle.to_the_end().unwrap(),
+        idle.until_the_end().unwrap(),
         b"",
         "a proper end, with close_notify"
     );
-    assert_eq!(silent.to_the_end().unwrap(), b"");
+    assert_eq!(silent.until_the_end().unwrap(), b"");
     origin.release();
     assert_eq!(plain.take(SLOW / 2).unwrap(), vec![b'2'; SLOW / 2]);
     assert_eq!(secure.take(SLOW).unwrap().len(), SLOW);

@@ -143,10 +143,7 @@ fn the_configuration_changes_while_it_runs_and_a_broken_one_changes_nothing() {
         fs::write(&file, &broken).unwrap();
         program.err_times("the old one stays", before + 1);
         let said = program.stderr();
-        let told = said
-            .lines()
-            .filter(|l| l.contains("the old one stays"))
-            .next_back();
+        let told = said.lines().rfind(|l| l.contains("the old one stays"));
         assert!(told.unwrap().contains(words), "{words}:\n{said}");
         assert_eq!(open.get("/v2/").status, 200);
     }

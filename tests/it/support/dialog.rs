@@ -1,5 +1,6 @@
 //! One connection to the gate, held open as long as the test likes: several requests, raw bytes, an end to wait for.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -265,10 +266,10 @@ impl Dialog {
     ) -> io::Result<()> {
         let mut bytes = format!("{method} {target} HTTP/1.1\r\nHost: gate.test\r\n");
         for (name, value) in headers {
-            bytes += &format!("{name}: {value}\r\n");
+            write!(bytes, "{name}: {value}\r\n").unwrap();
         }
         if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-            bytes += &format!("Content-Length: {}\r\n", body.len());
+            write!(bytes, "Content-Length: {}\r\n", body.len()).unwrap();
         }
         bytes += "\r\n";
         self.send(&[bytes.as_bytes(), body].concat())
@@ -292,7 +293,7 @@ impl Dialog {
         answer.body = match length {
             Some(length) => self.take(length.parse().unwrap())?,
             None if answer.header("transfer-encoding") == Some("chunked") => self.chunks()?,
-            None => self.to_the_end()?,
+            None => self.until_the_end()?,
         };
         Ok(answer)
     }
@@ -351,7 +352,7 @@ impl Dialog {
     ///
     /// # Errors
     /// The connection was broken, or was silent.
-    pub fn to_the_end(&mut self) -> io::Result<Vec<u8>> {
+    pub fn until_the_end(&mut self) -> io::Result<Vec<u8>> {
         loop {
             match self.more() {
                 Ok(()) => {}
@@ -366,7 +367,7 @@ impl Dialog {
     /// Waits until the connection is over, whether ended or broken, and tells what came before.
     #[track_caller]
     pub fn is_closed(&mut self) -> Vec<u8> {
-        match self.to_the_end() {
+        match self.until_the_end() {
             Ok(rest) => rest,
             Err(e) => {
                 let silent = matches!(
@@ -380,7 +381,7 @@ impl Dialog {
     }
 
     fn more(&mut self) -> io::Result<()> {
-        let mut space = [0; 16 * 1024];
+        let mut space = [0; 8 * 1024];
         let read = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut space),
             Stream::Unix(stream) => stream.read(&mut space),
