@@ -97,6 +97,20 @@ impl Acl {
         }
     }
 
+    /// What no password can mend, to be asked before one is checked: a missing certificate where one is required.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub(crate) fn admit(peer: &Peer, access: &Access<'_>) -> Result<(), Denied> {
+        if access.action != Action::Public
+            && peer.certificate_required
+            && peer.certificate.is_none()
+        {
+            return Err(Denied::CertificateRequired);
+        }
+        Ok(())
+    }
+
     /// Leave for `identity` to do what `access` says, over the connection of `peer`.
     ///
     /// # Errors

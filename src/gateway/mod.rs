@@ -120,7 +120,13 @@ impl Gateway {
             (desk, upstream, agents) => {
                 let mut all: Vec<BuildError> = Vec::new();
                 all.extend(desk.err().into_iter().flatten().map(BuildError::from));
-                all.extend(upstream.err().map(BuildError::from));
+                all.extend(
+                    upstream
+                        .err()
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(BuildError::from),
+                );
                 all.extend(agents.err().map(BuildError::from));
                 Err(all)
             }
@@ -170,6 +176,7 @@ impl Gateway {
         let mut body = self
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
+        Acl::admit(peer, &route.access())?;
         let asked = Asked::read(&route, &parts.headers, &mut body).await?;
         let client = exchange.client(peer);
         let identity = self

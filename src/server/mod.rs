@@ -201,10 +201,11 @@ impl Bound {
                 phases.clone(),
             ));
         }
+        // Before anybody is told that we listen, and changes files in the belief that they are read already.
+        reloader.start();
         for address in &self.addresses {
             info!(address = accept::text(address), "listening");
         }
-        reloader.start();
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -18,6 +18,7 @@ use crate::config::Loaded;
 use crate::gateway::Gateway;
 use crate::telemetry::AccessLog;
 use crate::tls;
+use crate::tls::Prepared;
 use crate::tls::ServerTls;
 
 use super::connection::{Door, chain};
@@ -26,6 +27,9 @@ use super::watch::Watch;
 
 /// Where a configuration comes from, to be read again.
 pub type Source = Box<dyn Fn() -> Result<Loaded, Faults> + Send>;
+
+/// A listener's place, and its new TLS section with what was read for it.
+type Changed = (usize, Prepared, ListenerTls);
 
 /// What is needed to load everything once more.
 pub(super) struct Reloader {
@@ -118,12 +122,17 @@ impl Reloader {
         for warning in loaded.warnings.into_iter().chain(told) {
             warn!("{warning}");
         }
-        for (at, door, tls) in doors {
+        for (at, prepared, tls) in doors {
             if let (Some(swap), Some(listener)) =
                 (self.doors.get(at), self.config.listeners.get_mut(at))
             {
-                swap.store(Arc::new(door));
+                // The same TLS with new settings, so that open connections are judged by them too.
+                let server = swap.load().tls.clone();
+                if let Some(server) = &server {
+                    server.adopt(prepared);
+                }
                 listener.tls = Some(tls);
+                swap.store(Arc::new(door(listener, server)));
             }
         }
         self.live.swap(gateway, Settings::of(&new));
@@ -134,11 +143,8 @@ impl Reloader {
         true
     }
 
-    /// New doors for the listeners whose TLS section has changed, each with its place.
-    fn changed_doors(
-        &self,
-        new: &Config,
-    ) -> Result<Vec<(usize, Door, ListenerTls)>, Vec<tls::Error>> {
+    /// What becomes of the listeners whose TLS section has changed, each with its place.
+    fn changed_doors(&self, new: &Config) -> Result<Vec<Changed>, Vec<tls::Error>> {
         let mut doors = Vec::new();
         let mut faults = Vec::new();
         for (at, old) in self.config.listeners.iter().enumerate() {
@@ -150,18 +156,16 @@ impl Reloader {
             if tls == old_tls {
                 continue;
             }
-            match ServerTls::load(tls, old.http2, &self.config.state_dir) {
-                Ok((loaded, warnings)) => {
+            let server = self.doors.get(at).and_then(|door| door.load().tls.clone());
+            match server.map(|server| server.prepare(tls)) {
+                Some(Ok((prepared, warnings))) => {
                     for warning in warnings {
                         warn!("{warning}");
                     }
-                    let listener = Listener {
-                        tls: Some(tls.clone()),
-                        ..old.clone()
-                    };
-                    doors.push((at, door(&listener, Some(loaded)), tls.clone()));
+                    doors.push((at, prepared, tls.clone()));
                 }
-                Err(errors) => faults.extend(errors),
+                Some(Err(errors)) => faults.extend(errors),
+                None => {}
             }
         }
         if faults.is_empty() {

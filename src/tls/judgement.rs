@@ -26,6 +26,22 @@ pub(crate) struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// The refusal of this certificate, for this reason.
+    pub(super) fn of(leaf: &[u8], reason: impl Into<String>) -> Self {
+        let (subject, serial) = Certificate::parse(leaf).map_or_else(
+            |_| Default::default(),
+            |certificate| (certificate.subject_text(), certificate.serial_text()),
+        );
+        let reason = reason.into();
+        Self {
+            subject,
+            serial,
+            reason,
+        }
+    }
+}
+
 /// A refusal with what its alert is made of.
 #[derive(Debug)]
 pub(super) struct Refused(pub(super) Refusal, pub(super) CertificateError);
@@ -48,22 +64,11 @@ impl Trust {
         now: UnixTime,
     ) -> Result<UnixTime, Box<Refused>> {
         let Ok(certificate) = Certificate::parse(leaf) else {
-            let refusal = Refusal {
-                subject: String::new(),
-                serial: String::new(),
-                reason: "it cannot be read".to_owned(),
-            };
+            let refusal = Refusal::of(leaf, "it cannot be read");
             return Err(Box::new(Refused(refusal, CertificateError::BadEncoding)));
         };
         self.judge(&certificate, leaf, intermediates, now)
-            .map_err(|Fault(error, reason)| {
-                let refusal = Refusal {
-                    subject: certificate.subject_text(),
-                    serial: certificate.serial_text(),
-                    reason,
-                };
-                Box::new(Refused(refusal, error))
-            })?;
+            .map_err(|Fault(error, reason)| Box::new(Refused(Refusal::of(leaf, reason), error)))?;
         Ok(self.next_date(&certificate, intermediates, now))
     }
 

@@ -29,7 +29,7 @@ pub(crate) use client::{
 pub(crate) use error::Error;
 pub(crate) use first::found_own_certificate;
 pub(crate) use identity::client_certificate_file;
-pub(crate) use server::ServerTls;
+pub(crate) use server::{Prepared, ServerTls};
 pub(crate) use standing::Standing;
 pub(crate) use stream::TlsStream;
 

@@ -36,10 +36,17 @@ pub(crate) struct ServerTls {
 
 #[derive(Debug)]
 struct Shared {
-    settings: ListenerTls,
+    settings: ArcSwap<ListenerTls>,
     http2: bool,
     state_dir: PathBuf,
     state: ArcSwap<State>,
+}
+
+/// Settings whose files were read and found good.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    settings: ListenerTls,
+    state: State,
 }
 
 impl ServerTls {
@@ -55,7 +62,7 @@ impl ServerTls {
     ) -> Result<(Self, Vec<Warning>), Vec<Error>> {
         let (state, warnings) = State::load(tls, http2, state_dir, None)?;
         let shared = Arc::new(Shared {
-            settings: tls.clone(),
+            settings: ArcSwap::from_pointee(tls.clone()),
             http2,
             state_dir: state_dir.to_owned(),
             state: ArcSwap::from_pointee(state),
@@ -72,16 +79,32 @@ impl ServerTls {
     ///
     /// Every fault of every file, at once; the old state stays in force.
     pub(crate) fn reload(&self) -> Result<Vec<Warning>, Vec<Error>> {
+        let settings = self.shared.settings.load_full();
+        let (prepared, warnings) = self.prepare(&settings)?;
+        self.adopt(prepared);
+        Ok(warnings)
+    }
+
+    /// Reads the files of other settings for this listener; nothing changes before [`ServerTls::adopt`].
+    ///
+    /// # Errors
+    ///
+    /// Every fault of every file, at once.
+    pub(crate) fn prepare(
+        &self,
+        tls: &ListenerTls,
+    ) -> Result<(Prepared, Vec<Warning>), Vec<Error>> {
         let shared = &self.shared;
         let old = shared.state.load_full();
-        let (state, warnings) = State::load(
-            &shared.settings,
-            shared.http2,
-            &shared.state_dir,
-            Some(&old),
-        )?;
-        shared.state.store(Arc::new(state));
-        Ok(warnings)
+        let (state, warnings) = State::load(tls, shared.http2, &shared.state_dir, Some(&old))?;
+        let settings = tls.clone();
+        Ok((Prepared { settings, state }, warnings))
+    }
+
+    /// Puts in force what was prepared, as [`ServerTls::reload`] does; every [`Standing`] follows.
+    pub(crate) fn adopt(&self, prepared: Prepared) {
+        self.shared.settings.store(Arc::new(prepared.settings));
+        self.shared.state.store(Arc::new(prepared.state));
     }
 
     /// What is in force now.
@@ -91,7 +114,7 @@ impl ServerTls {
 
     /// The files whose change calls for [`ServerTls::reload`].
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let settings = &self.shared.settings;
+        let settings = self.shared.settings.load();
         let default = match &settings.certificate {
             Some(files) => files.clone(),
             None => first::files(&self.shared.state_dir),

@@ -47,9 +47,11 @@ impl Standing {
         {
             return Ok(());
         }
-        let (Some(trust), Some((leaf, intermediates))) = (&state.trust, self.chain.split_first())
-        else {
+        let Some((leaf, intermediates)) = self.chain.split_first() else {
             return Ok(());
+        };
+        let Some(trust) = &state.trust else {
+            return Err(Refusal::of(leaf, "client certificates are off now"));
         };
         let until = trust
             .verify(leaf, intermediates, now)

@@ -87,8 +87,8 @@ fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     /// CA or client certificate.
-    #[error("upstream: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Tls(Vec<crate::tls::Error>),
+    #[error("upstream")]
+    Tls(#[source] crate::tls::Error),
     /// The password file.
     #[error("upstream.password_file: cannot read {}", file.display())]
     Password {

@@ -77,28 +77,43 @@ impl Upstream {
     ///
     /// # Errors
     /// Names the file that cannot be used.
-    pub(crate) fn load(config: &config::Upstream) -> Result<Self, LoadError> {
+    pub(crate) fn load(config: &config::Upstream) -> Result<Self, Vec<LoadError>> {
+        let mut faults = Vec::new();
         let target = match &config.url {
-            UpstreamUrl::Http { host, port } => Target::Tcp {
+            UpstreamUrl::Http { host, port } => Some(Target::Tcp {
                 host: host.clone(),
                 port: *port,
-            },
-            UpstreamUrl::Https { host, port } => Target::Tls {
-                host: host.clone(),
-                port: *port,
-                tls: client_config(config.ca.as_deref(), config.client_certificate.as_ref())
-                    .map_err(LoadError::Tls)?,
-            },
-            UpstreamUrl::Unix(path) => Target::Unix(path.clone()),
+            }),
+            UpstreamUrl::Https { host, port } => {
+                match client_config(config.ca.as_deref(), config.client_certificate.as_ref()) {
+                    Ok(tls) => Some(Target::Tls {
+                        host: host.clone(),
+                        port: *port,
+                        tls,
+                    }),
+                    Err(errors) => {
+                        faults.extend(errors.into_iter().map(LoadError::Tls));
+                        None
+                    }
+                }
+            }
+            UpstreamUrl::Unix(path) => Some(Target::Unix(path.clone())),
         };
         let authorization = match &config.authorization {
-            Authorization::Strip => Outgoing::Strip,
-            Authorization::User => Outgoing::User,
-            Authorization::Forward => Outgoing::Forward,
+            Authorization::Strip => Ok(Outgoing::Strip),
+            Authorization::User => Ok(Outgoing::User),
+            Authorization::Forward => Ok(Outgoing::Forward),
             Authorization::Own {
                 username,
                 password_file,
-            } => Outgoing::Own(own_credentials(username, password_file)?),
+            } => own_credentials(username, password_file).map(Outgoing::Own),
+        };
+        let (target, authorization) = match (target, authorization) {
+            (Some(target), Ok(authorization)) => (target, authorization),
+            (_, authorization) => {
+                faults.extend(authorization.err());
+                return Err(faults);
+            }
         };
         Ok(Self {
             client: Client::new(target, config.connect_timeout, config.max_connections),

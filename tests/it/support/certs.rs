@@ -73,7 +73,8 @@ impl Authority {
         self.issue(name, params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn issue(
+    /// A certificate with these parameters, for this use.
+    pub fn issue(
         &self,
         file: &str,
         mut params: CertificateParams,

@@ -1,5 +1,6 @@
 //! One connection to the gate, held open as long as the test likes: several requests, raw bytes, an end to wait for.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -65,12 +66,7 @@ impl Tls {
         Self::build(ca, name, None, rustls::ALL_VERSIONS)
     }
 
-    /// The same, with a client certificate.
-    pub fn showing(ca: &Path, name: &str, pair: &Pair) -> Self {
-        Self::build(ca, name, Some(pair), rustls::ALL_VERSIONS)
-    }
-
-    /// The same, with these versions alone.
+    /// The same, with these versions alone and perhaps a client certificate.
     pub fn build(
         ca: &Path,
         name: &str,
@@ -94,13 +90,25 @@ impl Tls {
                     .map(Result::unwrap)
                     .collect();
                 let key = PrivateKeyDer::from_pem_file(&pair.key).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
+                // Without the look of rustls at it, which takes no certificate of version 1.
+                let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+                let shown = rustls::sign::CertifiedKey::new(chain, key);
+                let resolver = rustls::sign::SingleCertAndKey::from(shown);
+                builder.with_client_cert_resolver(Arc::new(resolver))
             }
         };
         Self {
             config: Arc::new(config),
             name: ServerName::try_from(name.to_owned()).unwrap(),
         }
+    }
+}
+
+impl Tls {
+    /// The same, but HTTP/2 is asked for; the frames are the test's.
+    pub fn http2(mut self) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![b"h2".to_vec()];
+        self
     }
 }
 
@@ -258,10 +266,10 @@ impl Dialog {
     ) -> io::Result<()> {
         let mut bytes = format!("{method} {target} HTTP/1.1\r\nHost: gate.test\r\n");
         for (name, value) in headers {
-            bytes += &format!("{name}: {value}\r\n");
+            write!(bytes, "{name}: {value}\r\n").unwrap();
         }
         if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-            bytes += &format!("Content-Length: {}\r\n", body.len());
+            write!(bytes, "Content-Length: {}\r\n", body.len()).unwrap();
         }
         bytes += "\r\n";
         self.send(&[bytes.as_bytes(), body].concat())
@@ -285,7 +293,7 @@ impl Dialog {
         answer.body = match length {
             Some(length) => self.take(length.parse().unwrap())?,
             None if answer.header("transfer-encoding") == Some("chunked") => self.chunks()?,
-            None => self.to_the_end()?,
+            None => self.until_the_end()?,
         };
         Ok(answer)
     }
@@ -344,7 +352,7 @@ impl Dialog {
     ///
     /// # Errors
     /// The connection was broken, or was silent.
-    pub fn to_the_end(&mut self) -> io::Result<Vec<u8>> {
+    pub fn until_the_end(&mut self) -> io::Result<Vec<u8>> {
         loop {
             match self.more() {
                 Ok(()) => {}
@@ -356,20 +364,24 @@ impl Dialog {
         }
     }
 
-    /// Waits until the connection is over, whether ended or broken.
+    /// Waits until the connection is over, whether ended or broken, and tells what came before.
     #[track_caller]
-    pub fn is_closed(&mut self) {
-        if let Err(e) = self.to_the_end() {
-            let silent = matches!(
-                e.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-            );
-            assert!(!silent, "the connection is still open");
+    pub fn is_closed(&mut self) -> Vec<u8> {
+        match self.until_the_end() {
+            Ok(rest) => rest,
+            Err(e) => {
+                let silent = matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                );
+                assert!(!silent, "the connection is still open");
+                std::mem::take(&mut self.rest)
+            }
         }
     }
 
     fn more(&mut self) -> io::Result<()> {
-        let mut space = [0; 16 * 1024];
+        let mut space = [0; 8 * 1024];
         let read = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut space),
             Stream::Unix(stream) => stream.read(&mut space),

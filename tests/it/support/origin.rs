@@ -143,7 +143,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
     }
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SLOW}\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(&[b'1'; SLOW / 2]).ok()?;
+    stream.write_all(&vec![b'1'; SLOW / 2]).ok()?;
     let state = shared.state.lock().unwrap();
     let waiting = |state: &mut State| !state.released;
     drop(
@@ -152,7 +152,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
             .wait_timeout_while(state, PATIENCE, waiting)
             .unwrap(),
     );
-    stream.write_all(&[b'2'; SLOW / 2]).ok()
+    stream.write_all(&vec![b'2'; SLOW / 2]).ok()
 }
 
 fn chunks(reader: &mut BufReader<&TcpStream>) -> Option<usize> {

@@ -49,8 +49,9 @@ fn need_name() -> bool {
         ))
 }
 
+/// Says why the test is left out; where `CI=true` it fails.
 #[track_caller]
-fn skip(why: &str) -> bool {
+pub fn skip(why: &str) -> bool {
     assert!(env::var("CI").as_deref() != Ok("true"), "{why}");
     let test = std::thread::current().name().unwrap_or("test").to_owned();
     // Past the test harness, which keeps back what a passing test prints.

@@ -101,7 +101,7 @@ impl Program {
     /// Where a TCP listener is, in the order of the configuration.
     #[track_caller]
     pub fn address(&self, listener: usize) -> SocketAddr {
-        self.err_line("listening");
+        self.err_times("listening", listener + 1);
         let log = self.stderr();
         let addresses: Vec<_> = log
             .lines()

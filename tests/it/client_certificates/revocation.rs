@@ -1,0 +1,97 @@
+//! Certificates that were taken back.
+
+use super::*;
+
+#[test]
+fn a_revoked_certificate_is_out_on_new_old_and_resumed_connections() {
+    let lists = Lists::new();
+    let front = Front::new(
+        "client_auth = \"required\"\nclient_crl = \"crl.pem\"",
+        "",
+        |dir| {
+            lists.write(&dir.join("crl.pem"), "");
+        },
+    );
+    let client = seed().client();
+    let tls = front.client(Some(&client));
+    let connect = || Dialog::tls(front.program.address(0), &tls);
+    let mut open = connect();
+    assert_eq!(get(&mut open, false), SERVED);
+    let mut again = connect();
+    assert_eq!(get(&mut again, false), SERVED);
+    assert!(again.is_resumed(), "or the last step shows nothing");
+
+    let crl = front.program.path("crl.pem");
+    let good = fs::read(&crl).unwrap();
+    fs::write(&crl, "-----BEGIN X509 CRL-----\ngarbage\n").unwrap();
+    front
+        .program
+        .err_line("certificates not reloaded, the old ones stay");
+    assert_eq!(get(&mut open, false), SERVED);
+    fs::write(&crl, good).unwrap();
+    front.program.err_times("reload: reloaded", 1);
+    assert_eq!(get(&mut open, false), SERVED);
+
+    lists.revoke(&client.certificate);
+    lists.write(&crl, "");
+    front.reload(2);
+    assert_eq!(get(&mut open, false), CERTIFICATE_MISSING);
+    front.program.err_line("holds no more");
+    refused(&front, &client, "revoked");
+    let mut resumed = connect();
+    let answered = resumed
+        .request("GET", "/v2/", &[], b"")
+        .and_then(|()| resumed.answer("GET"));
+    assert!(answered.is_err(), "a ticket from before is worth nothing");
+}
+
+#[test]
+fn an_open_connection_hears_of_a_revocation_after_its_listener_was_configured_anew() {
+    let lists = Lists::new();
+    let front = Front::new(
+        "client_auth = \"required\"\nclient_crl = \"crl.pem\"",
+        "",
+        |dir| {
+            lists.write(&dir.join("crl.pem"), "");
+            lists.write(&dir.join("other.pem"), "");
+        },
+    );
+    let client = seed().client();
+    let mut open = front.dialog(Some(&client));
+    assert_eq!(get(&mut open, false), SERVED);
+    let file = front.program.path("proxy.toml");
+    let toml = fs::read_to_string(&file)
+        .unwrap()
+        .replace("crl.pem", "other.pem");
+    fs::write(&file, toml).unwrap();
+    front.reload(1);
+    assert_eq!(get(&mut open, false), SERVED);
+    lists.revoke(&client.certificate);
+    lists.write(&front.program.path("other.pem"), "");
+    front.reload(2);
+    assert_eq!(get(&mut open, false), CERTIFICATE_MISSING);
+}
+
+#[test]
+fn a_list_that_is_past_its_date_refuses_its_ca_until_it_is_renewed() {
+    let lists = Lists::new();
+    let front = Front::new(
+        "client_auth = \"required\"\nclient_crl = \"crl.pem\"",
+        "",
+        |dir| {
+            lists.write(
+                &dir.join("crl.pem"),
+                "-crl_lastupdate 20250101000000Z -crl_nextupdate 20250102000000Z",
+            );
+        },
+    );
+    let client = seed().client();
+    assert!(
+        front.program.stderr().contains("crl.pem"),
+        "warned of at the start"
+    );
+    refused(&front, &client, "expired list");
+    lists.write(&front.program.path("crl.pem"), "");
+    front.reload(1);
+    assert_eq!(get(&mut front.dialog(Some(&client)), false), SERVED);
+}

@@ -1,0 +1,181 @@
+//! The end: nothing new, what runs is finished, and nobody waits for ever.
+
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::support::certs::Authority;
+use crate::support::dialog::{Dialog, PATIENCE, Tls};
+use crate::support::origin::{Origin, SLOW};
+use crate::support::peers::NAME;
+use crate::support::program::Program;
+
+fn start(origin: &Origin, authority: &Authority, drain: &str) -> Program {
+    let pair = authority.server();
+    Program::start(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n\
+         [upstream]\nurl = \"{}\"\n[auth]\n\
+         anonymous = \"pull\"\n[timeouts]\ndrain = \"{drain}\"\n",
+        pair.certificate.display(),
+        pair.key.display(),
+        origin.url()
+    ))
+}
+
+/// A download of which the first half is there.
+fn download(program: &Program) -> Dialog {
+    let mut dialog = Dialog::tcp(program.address(0));
+    dialog
+        .request("GET", "/v2/slow/tags/list", &[], b"")
+        .unwrap();
+    assert_eq!(dialog.head().unwrap().0, 200);
+    dialog.take(SLOW / 2).unwrap();
+    dialog
+}
+
+fn stop(program: &Program) {
+    program.signal(Signal::TERM);
+    program.err_line("draining");
+}
+
+#[test]
+fn what_runs_is_finished_and_nothing_new_is_begun() {
+    let (origin, authority) = (Origin::start(), Authority::new("drain"));
+    let program = start(&origin, &authority, "60s");
+    let (address, tls) = (program.address(0), Tls::new(authority.ca(), NAME));
+    let mut plain = download(&program);
+    let mut secure = Dialog::tls(program.address(1), &tls);
+    secure
+        .request("GET", "/v2/slow/tags/list", &[], b"")
+        .unwrap();
+    assert_eq!(secure.head().unwrap().0, 200);
+    let mut idle = Dialog::tls(program.address(1), &tls);
+    assert_eq!(idle.get("/v2/").status, 200);
+    let mut silent = Dialog::tcp(address);
+    assert_eq!(silent.get("/v2/").status, 200);
+
+    stop(&program);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_ok() {
+        assert!(tokio::time::Instant::now() < deadline, "it still listens");
+    }
+    assert_eq!(
+        idle.until_the_end().unwrap(),
+        b"",
+        "a proper end, with close_notify"
+    );
+    assert_eq!(silent.until_the_end().unwrap(), b"");
+    origin.release();
+    assert_eq!(plain.take(SLOW / 2).unwrap(), vec![b'2'; SLOW / 2]);
+    assert_eq!(secure.take(SLOW).unwrap().len(), SLOW);
+    plain.is_closed();
+    let (code, out, err) = program.end();
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        err.contains("stopped") && !err.contains("before everything"),
+        "{err}"
+    );
+    assert_eq!(
+        out.matches(&format!("200 {SLOW} ")).count(),
+        2,
+        "the log is whole: {out}"
+    );
+}
+
+#[test]
+fn an_upload_that_runs_is_finished() {
+    let (origin, authority) = (Origin::start(), Authority::new("upload"));
+    let pair = authority.server();
+    let toml = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n\
+         [upstream]\nurl = \"{}\"\n[auth]\nhtpasswd = \"htpasswd\"\n",
+        pair.certificate.display(),
+        pair.key.display(),
+        origin.url()
+    );
+    let program = Program::start_with(&toml, |dir| {
+        std::fs::write(dir.join("htpasswd"), "ann:{PLAIN}secret\n").unwrap();
+    });
+    let mut dialog = Dialog::tls(program.address(0), &Tls::new(authority.ca(), NAME));
+    dialog
+        .send(b"PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnNlY3JldA==\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        .unwrap();
+    origin.got("PATCH");
+    stop(&program);
+    dialog.send(b"6\r\nsecond\r\n0\r\n\r\n").unwrap();
+    let answer = dialog.answer("PATCH").unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert_eq!(origin.got("PATCH").body, 11);
+    dialog.is_closed();
+    assert_eq!(program.end().0, Some(0));
+}
+
+#[test]
+fn the_deadline_cuts_what_is_left_so_that_it_does_not_look_whole() {
+    let (origin, authority) = (Origin::start(), Authority::new("deadline"));
+    let program = start(&origin, &authority, "1s");
+    let mut dialog = download(&program);
+    stop(&program);
+    dialog.take(SLOW / 2).unwrap_err();
+    let (code, _, err) = program.end();
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        err.contains("stopped before everything was finished"),
+        "{err}"
+    );
+}
+
+#[test]
+fn told_twice_it_ends_at_once() {
+    let (origin, authority) = (Origin::start(), Authority::new("twice"));
+    for second in [Signal::TERM, Signal::INT] {
+        let program = start(&origin, &authority, "1h");
+        let mut dialog = download(&program);
+        stop(&program);
+        program.signal(second);
+        dialog.take(SLOW / 2).unwrap_err();
+        assert_eq!(program.end().0, Some(0));
+    }
+}
+
+#[test]
+fn a_reload_while_it_drains_neither_stops_nor_ends_it() {
+    let (origin, authority) = (Origin::start(), Authority::new("hangup"));
+    let program = start(&origin, &authority, "60s");
+    let mut dialog = download(&program);
+    stop(&program);
+    for _ in 0..20 {
+        program.signal(Signal::HUP);
+    }
+    origin.release();
+    assert_eq!(dialog.take(SLOW / 2).unwrap().len(), SLOW / 2);
+    assert_eq!(program.end().0, Some(0));
+}
+
+#[test]
+fn an_http2_connection_is_told_to_go_away() {
+    let (origin, authority) = (Origin::start(), Authority::new("goaway"));
+    let program = start(&origin, &authority, "60s");
+    let mut dialog = Dialog::tls(program.address(1), &Tls::new(authority.ca(), NAME).http2());
+    dialog
+        .send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0")
+        .unwrap();
+    // SETTINGS: the gate has taken the connection for what it is.
+    let head = dialog.take(9).unwrap();
+    assert_eq!(head[3], 4, "{head:?}");
+    let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+    dialog.take(length).unwrap();
+    stop(&program);
+    // It waits for our answer to its ping, in vain, before it closes.
+    let rest = dialog.is_closed();
+    let mut frames = &rest[..];
+    let mut kinds = Vec::new();
+    while let [a, b, c, kind, ..] = *frames {
+        kinds.push(kind);
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        frames = &frames[9 + length..];
+    }
+    assert!(kinds.contains(&7), "no GOAWAY in {kinds:?}");
+    assert_eq!(program.end().0, Some(0));
+}
