@@ -69,6 +69,12 @@ pub(crate) enum HeadFault {
     /// The target is not a path.
     #[error("the request target is not a path")]
     Target,
+    /// The target is longer than any of a registry.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// There are more header lines than any client sends.
+    #[error("the request has too many header lines")]
+    TooManyHeaders,
     /// An expectation other than `100-continue`.
     #[error("the expectation cannot be met")]
     Expectation,
@@ -189,6 +195,8 @@ fn head_fault(fault: HeadFault) -> Answer {
         HeadFault::Framing => (StatusCode::BAD_REQUEST, "framing_conflict"),
         HeadFault::Header => (StatusCode::BAD_REQUEST, "bad_header"),
         HeadFault::Target => (StatusCode::BAD_REQUEST, "bad_path"),
+        HeadFault::TargetTooLong => (StatusCode::URI_TOO_LONG, "too_large"),
+        HeadFault::TooManyHeaders => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large"),
         HeadFault::Expectation => (StatusCode::EXPECTATION_FAILED, "expectation"),
         HeadFault::Body => (StatusCode::BAD_REQUEST, "unexpected_body"),
     };
