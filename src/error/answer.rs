@@ -66,6 +66,8 @@ fn head_fault(fault: HeadFault) -> Answer {
         HeadFault::Framing => (StatusCode::BAD_REQUEST, "framing_conflict"),
         HeadFault::Header => (StatusCode::BAD_REQUEST, "bad_header"),
         HeadFault::Target => (StatusCode::BAD_REQUEST, "bad_path"),
+        HeadFault::TargetTooLong => (StatusCode::URI_TOO_LONG, "too_large"),
+        HeadFault::TooManyHeaders => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large"),
         HeadFault::Expectation => (StatusCode::EXPECTATION_FAILED, "expectation"),
         HeadFault::Body => (StatusCode::BAD_REQUEST, "unexpected_body"),
     };

@@ -74,6 +74,12 @@ pub(crate) enum HeadFault {
     /// The target is not a path.
     #[error("the request target is not a path")]
     Target,
+    /// The target is longer than any of a registry.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// There are more header lines than any client sends.
+    #[error("the request has too many header lines")]
+    TooManyHeaders,
     /// An expectation other than `100-continue`.
     #[error("the expectation cannot be met")]
     Expectation,

@@ -46,11 +46,21 @@ pub(super) struct Exchange {
     expects_continue: bool,
     entry: Entry,
     about: About,
+    log: Option<AccessLog>,
+    told: bool,
 }
+
+/// What nginx logs for a client that went away before it was answered; no client ever sees it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Exchange {
     /// Notes what the head says.
-    pub(super) fn begin(peer: &Peer, parts: &Parts, trusted: &TrustedNetworks) -> Self {
+    pub(super) fn begin(
+        peer: &Peer,
+        parts: &Parts,
+        trusted: &TrustedNetworks,
+        log: Option<AccessLog>,
+    ) -> Self {
         let host = named_host(parts);
         let origin = origin(peer, host.as_ref(), &parts.headers, trusted);
         let request_id = new_request_id();
@@ -95,14 +105,21 @@ impl Exchange {
             expects_continue: parts.headers.contains_key(EXPECT),
             entry,
             about: About::default(),
+            log,
+            told: false,
         }
     }
 
     /// What came was no request; it is logged as what it was.
-    pub(super) fn unread(peer: &Peer, status: StatusCode, reason: &'static str) -> Self {
+    pub(super) fn unread(
+        peer: &Peer,
+        status: StatusCode,
+        reason: &'static str,
+        log: Option<AccessLog>,
+    ) -> Self {
         let mut parts = http::Request::new(()).into_parts().0;
         parts.headers.clear();
-        let mut exchange = Self::begin(peer, &parts, &TrustedNetworks::default());
+        let mut exchange = Self::begin(peer, &parts, &TrustedNetworks::default(), log);
         exchange.entry.request = None;
         exchange.entry.status = status;
         exchange.entry.reason = Some(reason);
@@ -212,38 +229,46 @@ impl Exchange {
     }
 
     /// The answer, which writes the access line when its body has ended, however it ends.
-    pub(super) fn finish(self, response: Response<Body>, log: Option<AccessLog>) -> Response<Body> {
-        let Self {
-            begun,
-            received,
-            mut entry,
-            ..
-        } = self;
-        entry.status = response.status();
+    pub(super) fn finish(mut self, response: Response<Body>) -> Response<Body> {
+        self.entry.status = response.status();
         response.map(|body| {
-            let tell = move |end: End, bytes: u64| {
-                match end {
-                    End::Complete => {}
-                    // What broke says the debug log; here it is the upstream's body that did not come to its end.
-                    End::Cut => entry.reason = entry.reason.or(Some("upstream_truncated")),
-                    End::Abandoned => entry.reason = entry.reason.or(Some("client_aborted")),
-                }
-                entry.bytes_sent = bytes;
-                entry.bytes_received = received.load(Ordering::Relaxed);
-                entry.duration = begun.elapsed();
-                entry.time = Timestamp::now();
-                debug!(
-                    request.id = entry.request_id,
-                    status = entry.status.as_u16(),
-                    ?end,
-                    "request ended"
-                );
-                if let Some(log) = &log {
-                    log.write(&entry);
-                }
-            };
+            let tell = move |end: End, bytes: u64| self.tell(end, bytes);
             Watched::new(body, tell).boxed_unsync()
         })
+    }
+
+    fn tell(&mut self, end: End, bytes: u64) {
+        self.told = true;
+        let entry = &mut self.entry;
+        match end {
+            End::Complete => {}
+            // What broke says the debug log; here it is the upstream's body that did not come to its end.
+            End::Cut => entry.reason = entry.reason.or(Some("upstream_truncated")),
+            End::Abandoned => entry.reason = entry.reason.or(Some("client_aborted")),
+        }
+        entry.bytes_sent = bytes;
+        entry.bytes_received = self.received.load(Ordering::Relaxed);
+        entry.duration = self.begun.elapsed();
+        entry.time = Timestamp::now();
+        debug!(
+            request.id = entry.request_id,
+            status = entry.status.as_u16(),
+            ?end,
+            "request ended"
+        );
+        if let Some(log) = &self.log {
+            log.write(entry);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // The connection ended, and hyper let go of the request, before there was an answer.
+        if !self.told {
+            self.entry.status = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default();
+            self.tell(End::Abandoned, 0);
+        }
     }
 }
 

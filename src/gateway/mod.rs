@@ -150,7 +150,7 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let mut exchange = Exchange::begin(peer, &parts, &self.trusted);
+        let mut exchange = Exchange::begin(peer, &parts, &self.trusted, self.access_log.clone());
         let walked = AssertUnwindSafe(self.walk(peer, parts, body, &mut exchange))
             .catch_unwind()
             .await
@@ -158,7 +158,7 @@ impl Gateway {
         self.desk.tell_failed_logins();
         let mut response = walked.unwrap_or_else(|error| self.refuse(&error, &mut exchange));
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
-        exchange.finish(response, self.access_log.clone())
+        exchange.finish(response)
     }
 
     async fn walk(
@@ -262,7 +262,7 @@ impl Gateway {
         reason: &'static str,
         message: &str,
     ) -> Bytes {
-        let exchange = Exchange::unread(peer, status, reason);
+        let exchange = Exchange::unread(peer, status, reason, self.access_log.clone());
         let answer = Answer::unread(status, reason, message);
         let mut response = document(&answer, exchange.request_id());
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
@@ -279,7 +279,7 @@ impl Gateway {
             text.extend_from_slice(b"\r\n");
         }
         text.extend_from_slice(b"\r\n");
-        let response = exchange.finish(response, self.access_log.clone());
+        let response = exchange.finish(response);
         // The body is all there: one frame, without waiting.
         if let Some(Some(Ok(frame))) = response.into_body().frame().now_or_never() {
             text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));

@@ -18,6 +18,10 @@ const CONNECTION_SPECIFIC: [&str; 5] = [
     "upgrade",
 ];
 
+/// Header lines and bytes of the target; the guard has the same bounds for HTTP/1.
+const MAX_LINES: usize = 100;
+const MAX_TARGET: usize = 8 * 1024;
+
 /// Refuses what could be read in two ways.
 pub(super) fn judge(parts: &Parts, body: &impl Body) -> Result<(), HeadFault> {
     let h2 = parts.version == Version::HTTP_2;
@@ -25,6 +29,7 @@ pub(super) fn judge(parts: &Parts, body: &impl Body) -> Result<(), HeadFault> {
     if !parts.uri.path().starts_with('/') {
         return Err(HeadFault::Target);
     }
+    size(parts)?;
     framing(&parts.headers)?;
     if h2
         && parts
@@ -74,6 +79,17 @@ fn host(parts: &Parts, h2: bool) -> Result<(), HeadFault> {
     let valid = [text, authority].into_iter().flatten().all(is_authority);
     if second.is_some() || !agree || !valid {
         return Err(HeadFault::Host);
+    }
+    Ok(())
+}
+
+fn size(parts: &Parts) -> Result<(), HeadFault> {
+    let target = parts.uri.path_and_query();
+    if target.is_some_and(|target| target.as_str().len() > MAX_TARGET) {
+        return Err(HeadFault::TargetTooLong);
+    }
+    if parts.headers.len() > MAX_LINES {
+        return Err(HeadFault::TooManyHeaders);
     }
     Ok(())
 }

@@ -85,7 +85,8 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Our own events at `level`; those of the libraries only from `warn` up, unless everything is asked for.
+/// Our own events at `level`. The libraries warn of what peers do (an odd PING, an alert), so whoever can connect could
+/// fill the log: below `debug` only their errors are written.
 fn targets(level: Level) -> Targets {
     let own = match level {
         Level::Error => LevelFilter::ERROR,
@@ -94,10 +95,10 @@ fn targets(level: Level) -> Targets {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    let libraries = if level == Level::Trace {
-        own
-    } else {
-        own.min(LevelFilter::WARN)
+    let libraries = match level {
+        Level::Trace => own,
+        Level::Debug => LevelFilter::WARN,
+        Level::Error | Level::Warn | Level::Info => LevelFilter::ERROR,
     };
     Targets::new()
         .with_default(libraries)
@@ -229,6 +230,20 @@ mod tests {
         let text = memory.text();
         let seen = ["first", "second", "third", "fourth"].map(|word| text.contains(word));
         assert_eq!(seen, [false, true, false, true], "{text}");
+    }
+
+    #[test]
+    fn what_peers_make_a_library_say_does_not_fill_the_log() {
+        let memory = Memory::default();
+        let (telemetry, subscriber) =
+            Telemetry::build(&log(Level::Info, LogFormat::Text), memory.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(target: "h2::proto", "first");
+            tracing::error!(target: "h2::proto", "second");
+        });
+        assert!(telemetry.flush(PATIENCE));
+        let text = memory.text();
+        assert!(!text.contains("first") && text.contains("second"), "{text}");
     }
 
     #[test]

@@ -175,3 +175,19 @@ fn trailers_of_a_request_become_no_headers() {
     assert_eq!(upstream.told()[0].body, b"hello");
     assert!(!text(&upstream.bytes()).contains("evil"));
 }
+
+#[test]
+fn what_is_too_large_for_http_1_is_too_large_here() {
+    let upstream = Upstream::answering(OK);
+    let fronts = Fronts::before(&upstream.url(), "");
+    let mut many = GOOD.to_vec();
+    many.extend([("x-many", "1"); 101]);
+    let long = format!("/v2/_catalog?last={}", "a".repeat(9 << 10));
+    for fields in [many, with(":path", &long)] {
+        let mut frames = begin(&fronts);
+        frames.ask(1, &fields);
+        // 431 and 414 are not in the table of short forms.
+        assert_eq!(frames.fate(1), Fate::Answered(0));
+    }
+    assert!(upstream.bytes().is_empty());
+}

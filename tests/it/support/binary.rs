@@ -45,7 +45,7 @@ impl Binary {
             htpasswd = "htpasswd"
             anonymous = "pull"
             [log]
-            access = false
+            access = "json"
             [upstream]
             url = "unix:{upstream}"
             {more}
@@ -85,6 +85,19 @@ impl Binary {
         } else {
             Raw::over(stream)
         }
+    }
+
+    /// What it has logged until now: its events and its access lines.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// The first line of it that contains this, as soon as it is written.
+    #[track_caller]
+    pub fn logged(&self, text: &str) -> String {
+        self.daemon
+            .wait_for(text)
+            .unwrap_or_else(|log| panic!("no {text:?} in the log:\n{log}"))
     }
 
     /// The most memory that it has held at once, in MiB.

@@ -1,47 +1,9 @@
-//! What passes between a client and the registry, in which form, and what does not.
+//! On the way to the registry.
 
+use super::{DIGEST, NOTHING, got, seen};
 use crate::support::fronts::{Fronts, LOGIN};
-use crate::support::raw::{Answer, Raw, text};
-use crate::support::upstream::{Next, Told, Upstream};
-
-const NOTHING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-/// What the upstream sees of this request, which comes through the TLS door and is answered 200.
-#[track_caller]
-fn seen(request: &str, more: &str) -> (Told, u16) {
-    let upstream = Upstream::answering(NOTHING);
-    let fronts = Fronts::before(&upstream.url(), more);
-    let mut raw = fronts.tls();
-    raw.send(request);
-    let answer = raw.answer();
-    assert_eq!(answer.status(), 200, "{request}: {}", answer.head);
-    let told = upstream.told();
-    assert_eq!(told.len(), 1);
-    (told[0].clone(), fronts.gate.address_of(1).port())
-}
-
-/// What the client gets when the upstream answers GET with this.
-#[track_caller]
-fn got(answer: &str) -> Answer {
-    got_by("GET", answer)
-}
-
-#[track_caller]
-fn got_by(method: &str, answer: &str) -> Answer {
-    let upstream = Upstream::answering(answer);
-    let fronts = Fronts::before(&upstream.url(), "");
-    let mut raw = fronts.tls();
-    ask(&mut raw, method)
-}
-
-#[track_caller]
-fn ask(raw: &mut Raw, method: &str) -> Answer {
-    raw.send(format!(
-        "{method} /v2/a/blobs/{DIGEST} HTTP/1.1\r\nHost: gate:5043\r\n{LOGIN}\r\n"
-    ));
-    raw.answer_to(method)
-}
+use crate::support::raw::text;
+use crate::support::upstream::Upstream;
 
 #[test]
 fn the_upstream_learns_who_asks_and_how_and_nothing_that_the_client_made_up() {
@@ -181,114 +143,6 @@ fn a_framing_is_never_copied_but_made_anew() {
 }
 
 #[test]
-fn a_location_of_the_registry_comes_back_on_the_door_that_the_client_used() {
-    let own = "https://gate:5043/v2/a/blobs/uploads/1?_state=x%2By";
-    let upstream = Upstream::start(|request| {
-        request.read_body().unwrap();
-        let wanted = crate::support::raw::lines(&request.head, "x-answer")[0].to_owned();
-        let host = crate::support::raw::lines(&request.head, "host")[0].to_owned();
-        let wanted = wanted.replace("HOST", &host);
-        request.say(format!(
-            "HTTP/1.1 202 Accepted\r\nLocation: {wanted}\r\nContent-Length: 0\r\n\r\n"
-        ));
-        Next::Keep
-    });
-    let fronts = Fronts::before(&upstream.url(), "");
-    let inner = upstream.address();
-    let path = "/v2/a/blobs/uploads/1?_state=x%2By";
-    let bucket = "https://bucket.s3.example:444/docker/x?X-Amz-Signature=a%2Fb&X=1";
-    let mut raw = fronts.tls();
-    let mut location = |sent: &str| {
-        raw.send(format!(
-            "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: gate:5043\r\nX-Forwarded-Host: evil\r\n\
-             X-Forwarded-Proto: javascript\r\n{LOGIN}X-Answer: {sent}\r\nContent-Length: 0\r\n\r\n"
-        ));
-        raw.answer()
-    };
-    for sent in [
-        format!("http://HOST{path}"),
-        format!("https://HOST{path}"),
-        format!("http://{inner}{path}"),
-        format!("https://{inner}{path}"),
-        format!("http://registry.internal:5000{path}"),
-        format!("//registry.internal:5000{path}"),
-    ] {
-        let answer = location(&sent);
-        assert_eq!(answer.status(), 202, "{sent}");
-        assert_eq!(answer.value("location"), own, "{sent}");
-    }
-    assert_eq!(location(path).value("location"), path);
-    assert_eq!(location(bucket).value("location"), bucket);
-    for broken in [
-        "javascript:alert(1)",
-        "ftp://x/y",
-        "http://bucket.s3.example/in-clear",
-        "/v2/ a",
-        "//",
-        "http://",
-    ] {
-        let answer = location(broken);
-        assert_eq!(answer.status(), 502, "{broken}: {}", answer.head);
-        assert!(answer.values("location").is_empty());
-    }
-}
-
-#[test]
-fn headers_of_the_gate_stand_once_whatever_the_registry_sends() {
-    let version = "Docker-Distribution-Api-Version";
-    for lines in [
-        String::new(),
-        format!("{version}: registry/2.0\r\n"),
-        format!("{version}: registry/2.0\r\n{version}: registry/2.0\r\n"),
-        format!(
-            "{version}: evil\r\nStrict-Transport-Security: max-age=0\r\nX-Request-Id: theirs\r\n"
-        ),
-    ] {
-        for status in ["200 OK", "404 Not Found", "401 Unauthorized", "503 x"] {
-            let answer = got(&format!(
-                "HTTP/1.1 {status}\r\n{lines}Set-Cookie: a\r\nSet-Cookie: b\r\n\
-                 Connection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nok"
-            ));
-            assert_eq!(answer.body, b"ok");
-            assert_eq!(
-                answer.value("docker-distribution-api-version"),
-                "registry/2.0"
-            );
-            assert!(
-                answer
-                    .value("strict-transport-security")
-                    .starts_with("max-age=31536000")
-            );
-            assert_ne!(answer.value("x-request-id"), "theirs");
-            assert_eq!(answer.values("set-cookie"), ["a", "b"]);
-            assert!(answer.values("x-hop").is_empty());
-            let challenges = answer.values("www-authenticate");
-            assert_eq!(challenges.len(), usize::from(status.starts_with("401")));
-        }
-    }
-}
-
-#[test]
-fn one_challenge_and_it_is_ours() {
-    let theirs = "WWW-Authenticate: Bearer realm=\"http://inner/token\"\r\n";
-    for lines in [
-        String::new(),
-        theirs.to_owned(),
-        format!("{theirs}{theirs}"),
-    ] {
-        let answer = got(&format!(
-            "HTTP/1.1 401 Unauthorized\r\n{lines}Content-Length: 0\r\n\r\n"
-        ));
-        let challenge = answer.value("www-authenticate");
-        assert!(challenge.starts_with("Basic realm="), "{challenge}");
-    }
-    let answer = got(&format!(
-        "HTTP/1.1 200 OK\r\n{theirs}Content-Length: 0\r\n\r\n"
-    ));
-    assert!(answer.values("www-authenticate").is_empty());
-}
-
-#[test]
 fn ranges_and_conditions_pass_both_ways() {
     let (told, _) = seen(
         &format!(
@@ -311,46 +165,6 @@ fn ranges_and_conditions_pass_both_ways() {
     assert_eq!(part.value("etag"), "\"e\"");
     let same = got("HTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\nContent-Length: 10\r\n\r\n");
     assert_eq!(same.status(), 304);
-}
-
-#[test]
-fn an_answer_to_head_tells_the_length_of_what_it_does_not_send() {
-    let upstream = Upstream::answering(
-        "HTTP/1.1 200 OK\r\nContent-Length: 1234567890123\r\nDocker-Content-Digest: x\r\n\r\n",
-    );
-    let fronts = Fronts::before(&upstream.url(), "");
-    let mut raw = fronts.tls();
-    for _ in 0..3 {
-        let answer = ask(&mut raw, "HEAD");
-        assert_eq!(answer.value("content-length"), "1234567890123");
-        assert_eq!(answer.value("docker-content-digest"), "x");
-    }
-    assert_eq!(upstream.connections(), 1, "and the connections stay usable");
-}
-
-#[test]
-fn trailers_of_an_answer_are_dropped_and_its_bytes_kept() {
-    let answer = got(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n\
-         3;e=1\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n",
-    );
-    assert_eq!(answer.body, b"abcde");
-    assert!(answer.complete);
-    assert_eq!(answer.value("transfer-encoding"), "chunked");
-    assert!(answer.values("trailer").is_empty() && answer.values("x-t").is_empty());
-}
-
-#[test]
-fn a_registry_of_http_1_0_is_understood() {
-    let upstream = Upstream::start(|request| {
-        request.read_body().unwrap();
-        request.say("HTTP/1.0 200 OK\r\n\r\nuntil the end");
-        Next::Close
-    });
-    let fronts = Fronts::before(&upstream.url(), "");
-    let answer = ask(&mut fronts.tls(), "GET");
-    assert_eq!(text(&answer.body), "until the end");
-    assert!(answer.complete);
 }
 
 #[test]
@@ -415,4 +229,43 @@ fn ranges_by_the_thousand_cost_nothing() {
         let (told, _) = seen(&request, "");
         assert_eq!(told.values("range"), [range.trim()]);
     }
+}
+
+/// Whoever may do it sends a manifest that is too large, or says that it will.
+#[test]
+fn a_body_beyond_its_bound_is_refused_and_never_complete_behind_the_gate() {
+    let upstream = Upstream::answering("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    let limits = "[limits]\nmanifest_size = \"1 KiB\"\nbody_size = \"2 KiB\"";
+    let fronts = Fronts::before(&upstream.url(), limits);
+    let (large, larger) = ("x".repeat(1025), "x".repeat(2049));
+    let chunks = |body: &str| format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (line, body, code) in [
+        ("PUT /v2/a/manifests/latest", &large, "MANIFEST_INVALID"),
+        ("PATCH /v2/a/blobs/uploads/1", &larger, "SIZE_INVALID"),
+    ] {
+        for chunked in [false, true] {
+            let framing = if chunked {
+                format!("Transfer-Encoding: chunked\r\n\r\n{}", chunks(body))
+            } else {
+                format!("Content-Length: {}\r\n\r\n{body}", body.len())
+            };
+            let mut raw = fronts.tls();
+            raw.send(format!("{line} HTTP/1.1\r\nHost: a\r\n{LOGIN}{framing}"));
+            let answer = raw.answer();
+            assert_eq!(answer.status(), 413, "{line}: {}", answer.head);
+            if !chunked {
+                assert_eq!(answer.code(), code, "{line}");
+            }
+        }
+    }
+    let told = upstream.wait_for("every upload ends", |told| {
+        told.iter().all(|t| t.broken || t.complete)
+    });
+    assert!(told.iter().all(|t| !t.complete), "{told:?}");
+    let mut raw = fronts.tls();
+    raw.send(format!(
+        "PUT /v2/a/manifests/latest HTTP/1.1\r\nHost: a\r\n{LOGIN}Content-Length: 1024\r\n\r\n{}",
+        &large[1..]
+    ));
+    assert_eq!(raw.answer().status(), 201);
 }
