@@ -11,7 +11,7 @@ use super::types::{AccessFormat, Level, Limits, Log, LogFormat, Timeouts};
 use super::value::choose;
 
 /// Each connection costs some tens of KiB when it is busy, so this many cost hundreds of MiB at worst; a farm of a thousand
-/// builders that keep ten connections each fits. Beyond it the kernel's queue holds newcomers.
+/// builders that keep ten connections each fits. Beyond it newcomers are closed at once.
 const CONNECTIONS: usize = 10_000;
 
 /// Cookies and tokens of single sign-on make heads of 20 KiB; nginx stops at 32 KiB, Apache at 100 fields of 8 KiB.
