@@ -1,7 +1,9 @@
 //! Bodies of any length stream both ways in constant memory, and end where they break.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::binary::Binary;
 use crate::support::flow::Flow;
@@ -184,7 +186,7 @@ fn a_client_that_vanishes_in_an_upload_ends_it_behind_the_gate_too() {
 fn a_client_that_vanishes_in_a_download_frees_the_upstreams_connection() {
     let mut flow = None;
     let binary = Binary::start("max_connections = 1", |path| {
-        flow = Some(Flow::listen(path))
+        flow = Some(Flow::listen(path));
     });
     for tls in [false, true] {
         for _ in 0..3 {

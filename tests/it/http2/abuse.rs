@@ -1,6 +1,8 @@
 //! Connections that are there to do harm: bounded, ended with the right word, and nobody else feels them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{GOOD, OK, UPLOAD, begin, others_are_served};
 use crate::support::binary::Binary;

@@ -35,7 +35,7 @@ fn begin(fronts: &Fronts) -> Frames {
 /// Others are served as if nothing were the matter.
 #[track_caller]
 fn others_are_served(fronts: &Fronts) {
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let mut other = begin(fronts);
     other.ask(1, &GOOD);
     assert_eq!(other.fate(1), Fate::Answered(200));

@@ -78,15 +78,15 @@ fn a_blob_is_pushed_and_pulled_over_http_2() {
         fs::read(&back).unwrap() == bytes,
         "the same bytes come back"
     );
-    let head = curl(&fronts, &["--head", &url]);
-    assert_eq!(lines(&head, "content-length"), ["20000000"]);
+    let described = curl(&fronts, &["--head", &url]);
+    assert_eq!(lines(&described, "content-length"), ["20000000"]);
     assert_eq!(
-        lines(&head, "docker-distribution-api-version"),
+        lines(&described, "docker-distribution-api-version"),
         ["registry/2.0"]
     );
-    assert_eq!(lines(&head, "strict-transport-security").len(), 1);
-    let part = curl(&fronts, &["--range", "4-7", "--output", "-", "-i", &url]);
-    assert!(part.starts_with("HTTP/2 206"), "{part}");
+    assert_eq!(lines(&described, "strict-transport-security").len(), 1);
+    let range = curl(&fronts, &["--range", "4-7", "--output", "-", "-i", &url]);
+    assert!(range.starts_with("HTTP/2 206"), "{range}");
 }
 
 #[test]

@@ -82,26 +82,26 @@ impl Flow {
     }
 
     fn converse(&self, mut stream: UnixStream) -> io::Result<()> {
-        let mut held = Vec::new();
+        let mut ahead = Vec::new();
         loop {
             let end = loop {
-                if let Some(at) = find(&held, b"\r\n\r\n") {
+                if let Some(at) = find(&ahead, b"\r\n\r\n") {
                     break at + 4;
                 }
                 let mut buffer = [0; 4096];
-                let read = stream.read(&mut buffer)?;
-                if read == 0 {
+                let got = stream.read(&mut buffer)?;
+                if got == 0 {
                     return Ok(());
                 }
-                held.extend(&buffer[..read]);
+                ahead.extend(&buffer[..got]);
             };
-            let rest = held.split_off(end);
-            let head = text(&std::mem::replace(&mut held, rest));
+            let rest = ahead.split_off(end);
+            let head = text(&std::mem::replace(&mut ahead, rest));
             if head.starts_with("GET") {
                 pour(&mut stream, &head)?;
             } else {
                 self.note(|state| state.begun += 1);
-                let swallowed = swallow(&mut stream, &head, &mut held);
+                let swallowed = swallow(&mut stream, &head, &mut ahead);
                 self.note(|state| state.ended.push(swallowed));
                 if !swallowed.complete {
                     return Ok(());
@@ -141,10 +141,10 @@ fn pour(stream: &mut UnixStream, head: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn swallow(stream: &mut UnixStream, head: &str, held: &mut Vec<u8>) -> Swallowed {
+fn swallow(stream: &mut UnixStream, head: &str, ahead: &mut Vec<u8>) -> Swallowed {
     let mut source = Source {
         stream,
-        held,
+        held: ahead,
         buffer: vec![0; PIECE],
     };
     let mut bytes = 0;

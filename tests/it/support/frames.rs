@@ -17,8 +17,7 @@ pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-/// Error codes of RFC 9113 section 7.
-pub const PROTOCOL_ERROR: u32 = 1;
+/// An error code of RFC 9113 section 7.
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// One connection after its preface.

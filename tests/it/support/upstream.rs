@@ -277,18 +277,18 @@ fn fill(stream: &mut TcpStream, held: &mut Vec<u8>, seen: &Seen) -> io::Result<(
 fn converse(mut stream: TcpStream, seen: &Seen, serve: &dyn Fn(&mut Request<'_>) -> Next) {
     // Without it a chunk's second write waits for the acknowledgement of its first.
     stream.set_nodelay(true).unwrap();
-    let mut held = Vec::new();
+    let mut ahead = Vec::new();
     for on_connection in 0.. {
         let end = loop {
-            if let Some(at) = find(&held, b"\r\n\r\n") {
+            if let Some(at) = find(&ahead, b"\r\n\r\n") {
                 break at + 4;
             }
-            if fill(&mut stream, &mut held, seen).is_err() {
+            if fill(&mut stream, &mut ahead, seen).is_err() {
                 return;
             }
         };
-        let rest = held.split_off(end);
-        let head = text(&std::mem::replace(&mut held, rest));
+        let rest = ahead.split_off(end);
+        let head = text(&std::mem::replace(&mut ahead, rest));
         let number = {
             let mut state = seen.state.lock().unwrap();
             let told = Told {
@@ -304,7 +304,7 @@ fn converse(mut stream: TcpStream, seen: &Seen, serve: &dyn Fn(&mut Request<'_>)
             number,
             on_connection,
             stream: &mut stream,
-            held: &mut held,
+            held: &mut ahead,
             seen,
         });
         if next == Next::Close {

@@ -1,14 +1,16 @@
 //! Heads that are none, and answers that come at the wrong time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{OK, ask, ask_again, is_ours, upload};
 use crate::support::fronts::{Fronts, LOGIN};
 use crate::support::raw::{End, text};
 use crate::support::upstream::{Next, Upstream};
 
-#[test]
-fn an_answer_that_is_none_is_a_502_and_its_connection_not_used_again() {
+/// Heads that are none, or that two readers could read in two ways.
+fn unusable() -> Vec<(&'static str, String)> {
     let large = format!(
         "HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n",
         "x".repeat(1 << 20)
@@ -19,7 +21,7 @@ fn an_answer_that_is_none_is_a_502_and_its_connection_not_used_again() {
     );
     let status = |line: &str| format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
     let with = |lines: &str| format!("HTTP/1.1 200 OK\r\n{lines}\r\nhello");
-    for (case, answer) in [
+    vec![
         ("garbage", "garbage\r\n\r\n".to_owned()),
         ("another protocol", "SSH-2.0-OpenSSH_9.2\r\n".to_owned()),
         ("HTTP/2", "\0\0\0\x04\0\0\0\0\0".to_owned()),
@@ -75,7 +77,12 @@ fn an_answer_that_is_none_is_a_502_and_its_connection_not_used_again() {
         ),
         ("a head of 1 MiB", large),
         ("100,000 lines", many),
-    ] {
+    ]
+}
+
+#[test]
+fn an_answer_that_is_none_is_a_502_and_its_connection_not_used_again() {
+    for (case, answer) in unusable() {
         let upstream = Upstream::start(move |request| {
             let _ = request.read_body();
             if request.number == 0 {

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{OK, ask, ask_again, is_ours, upload};
 use crate::support::certs::Authority;
