@@ -53,7 +53,10 @@ impl Config {
             Challenge::Basic => false,
             Challenge::Bearer => true,
             Challenge::Auto => {
-                self.has_public() && self.upstream.authorization != Authorization::Forward
+                // Without passwords there is nothing that a client could be sent for.
+                self.has_public()
+                    && self.auth.htpasswd.is_some()
+                    && self.upstream.authorization != Authorization::Forward
             }
         }
     }

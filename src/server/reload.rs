@@ -214,7 +214,7 @@ impl Reloader {
                     error!(
                         reason = "reload_failed",
                         error = chain(&fault),
-                        "not reloaded, what was read before stays"
+                        "credentials not reloaded, the old ones stay"
                     );
                 }
             }

@@ -72,14 +72,18 @@ fn combined_is_byte_for_byte_what_nginx_writes() {
     let agent = "User-Agent: docker/27.0 (\"linux\") \\ \u{e9}\tx";
     let requests = [
         format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\n\r\n"),
-        format!("HEAD /v2/a/tags/list HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\n\r\n"),
         format!(
-            "GET /v2/_catalog?n=5&last=x%20y HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\n{agent}\r\nReferer: http://x/\"y\r\n\r\n"
+            "HEAD /v2/a/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\n\r\n"
+        ),
+        format!(
+            "GET /v2/a/manifests/1?n=5&last=x%20y HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\n{agent}\r\nReferer: http://x/\"y\r\n\r\n"
         ),
         format!(
             "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\nContent-Length: 5\r\n\r\n12345"
         ),
-        format!("GET /v2/slow/tags/list HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\nUser-Agent: -\r\n\r\n"),
+        format!(
+            "GET /v2/slow/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\nUser-Agent: -\r\n\r\n"
+        ),
         "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{WRONG}\r\n\r\n"),
         format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{NOBODY}\r\n\r\n"),
@@ -179,7 +183,9 @@ fn json_says_everything_there_is_to_say() {
 fn a_line_is_written_when_the_body_ends_with_the_bytes_that_left() {
     let origin = Origin::start();
     let program = start(&origin, "\"json\"");
-    let request = format!("GET /v2/slow/tags/list HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\n\r\n");
+    let request = format!(
+        "GET /v2/slow/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 HTTP/1.1\r\nHost: a\r\n{RIGHT}\r\n\r\n"
+    );
     let mut whole = Dialog::tcp(program.address(0));
     whole.send(request.as_bytes()).unwrap();
     whole.head().unwrap();

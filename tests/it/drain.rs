@@ -27,7 +27,7 @@ fn start(origin: &Origin, authority: &Authority, drain: &str) -> Program {
 fn download(program: &Program) -> Dialog {
     let mut dialog = Dialog::tcp(program.address(0));
     dialog
-        .request("GET", "/v2/slow/tags/list", &[], b"")
+        .request("GET", "/v2/slow/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &[], b"")
         .unwrap();
     assert_eq!(dialog.head().unwrap().0, 200);
     dialog.take(SLOW / 2).unwrap();
@@ -47,7 +47,7 @@ fn what_runs_is_finished_and_nothing_new_is_begun() {
     let mut plain = download(&program);
     let mut secure = Dialog::tls(program.address(1), &tls);
     secure
-        .request("GET", "/v2/slow/tags/list", &[], b"")
+        .request("GET", "/v2/slow/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &[], b"")
         .unwrap();
     assert_eq!(secure.head().unwrap().0, 200);
     let mut idle = Dialog::tls(program.address(1), &tls);

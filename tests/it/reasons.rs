@@ -57,22 +57,22 @@ fn the_access_log_says_why() {
             "bad_chunk",
         ),
         (
-            "GET /v2/ HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n".to_owned(),
+            "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n".to_owned(),
             "bad_header",
         ),
         (
-            "GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+            "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
             "bad_host",
         ),
         (
             format!(
-                "GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
                 "x".repeat(100_000)
             ),
             "too_large",
         ),
         (
-            "TRACE /v2/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "TRACE /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
             "method",
         ),
         (
@@ -88,7 +88,7 @@ fn the_access_log_says_why() {
             "bad_upstream",
         ),
         (
-            "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
             "upstream_truncated",
         ),
     ] {

@@ -125,12 +125,16 @@ fn the_configuration_changes_while_it_runs_and_a_broken_one_changes_nothing() {
     let program = start(&origin, "htpasswd = \"htpasswd\"", &authority.server());
     let file = program.path("proxy.toml");
     let mut open = Dialog::tls(program.address(0), &Tls::new(authority.ca(), NAME));
-    assert_eq!(open.get("/v2/").status, 401);
+    assert_eq!(open.get("/v2/a/manifests/1").status, 401);
 
     let pull = toml(&origin, "htpasswd = \"htpasswd\"\nanonymous = \"pull\"");
     fs::write(&file, &pull).unwrap();
     program.err_times("reload: reloaded", 1);
-    assert_eq!(open.get("/v2/").status, 200, "on an open connection too");
+    assert_eq!(
+        open.get("/v2/a/manifests/1").status,
+        200,
+        "on an open connection too"
+    );
 
     for (broken, words) in [
         (format!("{pull}anonymus = \"none\"\n"), "did you mean"),
@@ -145,15 +149,15 @@ fn the_configuration_changes_while_it_runs_and_a_broken_one_changes_nothing() {
         let said = program.stderr();
         let told = said.lines().rfind(|l| l.contains("the old one stays"));
         assert!(told.unwrap().contains(words), "{words}:\n{said}");
-        assert_eq!(open.get("/v2/").status, 200);
+        assert_eq!(open.get("/v2/a/manifests/1").status, 200);
     }
     fs::remove_file(&file).unwrap();
     program.err_line("No such file");
-    assert_eq!(open.get("/v2/").status, 200);
+    assert_eq!(open.get("/v2/a/manifests/1").status, 200);
 
     fs::write(&file, toml(&origin, "htpasswd = \"htpasswd\"")).unwrap();
     program.err_times("reload: reloaded", 2);
-    assert_eq!(open.get("/v2/").status, 401);
+    assert_eq!(open.get("/v2/a/manifests/1").status, 401);
     assert_eq!(shown(&program, &authority), leaf(&authority_leaf(&program)));
 }
 
@@ -180,7 +184,7 @@ fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
         assert!(line.contains("WARN") && line.contains("restart"), "{line}");
     }
     let mut dialog = Dialog::tls(program.address(0), &Tls::new(authority.ca(), NAME));
-    assert_eq!(dialog.get("/v2/").status, 200);
+    assert_eq!(dialog.get("/v2/a/manifests/1").status, 200);
 }
 
 #[test]
@@ -219,7 +223,7 @@ fn twenty_reloads_under_load_fail_nobody() {
     let login = [("Authorization", "Basic YW5uOnNlY3JldA==")];
     let mut download = Dialog::tls(address, &tls);
     download
-        .request("GET", "/v2/slow/tags/list", &login, b"")
+        .request("GET", "/v2/slow/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &login, b"")
         .unwrap();
     assert_eq!(download.head().unwrap().0, 200);
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -233,7 +237,7 @@ fn twenty_reloads_under_load_fail_nobody() {
                         dialog = Dialog::tls(address, tls);
                     }
                     assert_eq!(
-                        dialog.ask("GET", "/v2/a/tags/list", &login, b"").status,
+                        dialog.ask("GET", "/v2/a/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &login, b"").status,
                         200
                     );
                     let body = dialog.ask("POST", "/v2/a/blobs/uploads/", &login, b"0123456789");

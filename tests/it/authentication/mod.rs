@@ -179,11 +179,11 @@ fn users_come_change_and_go_without_a_restart_and_a_broken_file_changes_nothing(
         .enumerate()
     {
         fs::write(&file, broken).unwrap();
-        program.err_times("passwords not reloaded, the old ones stay", times + 1);
+        program.err_times("credentials not reloaded, the old ones stay", times + 1);
         assert_eq!(login(&mut dialog, "bob", "new").status, 200);
     }
     fs::remove_file(&file).unwrap();
-    program.err_times("passwords not reloaded, the old ones stay", 3);
+    program.err_times("credentials not reloaded, the old ones stay", 3);
     assert_eq!(login(&mut dialog, "bob", "new").status, 200);
 
     // As `mv` puts a new file in its place.

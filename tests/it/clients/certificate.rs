@@ -72,9 +72,12 @@ pub fn docker(front: &Front) {
             "application/vnd.docker.image.rootfs.diff.tar",
             "with its layer",
         );
-    docker
-        .run(&["search", &format!("{host}/one")])
-        .fails_saying("404", "there is no search of the first protocol");
+    let search = docker.run(&["search", &format!("{host}/one")]);
+    if front.searches {
+        search.succeeds("who may pull may search");
+    } else {
+        search.fails_saying("404", "there is no search of the first protocol");
+    }
     docker
         .run(&["logout", host])
         .succeeds("a logout is possible");

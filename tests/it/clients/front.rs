@@ -27,6 +27,8 @@ pub struct Front {
     pub authority: Authority,
     /// How it turns away a client without the certificate that it asks for.
     pub refusal: Refusal,
+    /// It answers the search of the first protocol, which the registry behind does not.
+    pub searches: bool,
     _running: Box<dyn std::any::Any>,
 }
 
@@ -49,6 +51,12 @@ impl Front {
     /// A name in the registry behind, as clients write it.
     pub fn repository(&self, name: &str) -> String {
         format!("{}/{name}", self.address)
+    }
+
+    /// The same front, known to answer `docker search`.
+    pub fn searching(mut self) -> Self {
+        self.searches = true;
+        self
     }
 
     /// The certificate of its authority.
@@ -95,6 +103,7 @@ impl Site {
             address: format!("{}:{port}", peers::NAME),
             authority: self.authority,
             refusal,
+            searches: false,
             _running: Box::new((running, self.registry)),
         }
     }

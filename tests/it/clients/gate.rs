@@ -61,7 +61,8 @@ fn with_passwords(rest: &str) -> Front {
         "#,
         ip = peers::ADDRESS,
     ));
-    site.behind(gate.address().port(), Refusal::default(), gate)
+    let front = site.behind(gate.address().port(), Refusal::default(), gate);
+    front.searching()
 }
 
 /// A client certificate for everything. Its absence is told in words that reach the person at the client.
@@ -93,5 +94,6 @@ pub fn certificate() -> Front {
         image_pull: words,
         ctr: "401 Unauthorized",
     };
-    site.behind(gate.address().port(), refusal, gate)
+    let front = site.behind(gate.address().port(), refusal, gate);
+    front.searching()
 }

@@ -9,7 +9,7 @@ use crate::support::upstream::Upstream;
 fn the_upstream_learns_who_asks_and_how_and_nothing_that_the_client_made_up() {
     let (told, _) = seen(
         &format!(
-            "GET /v2/ HTTP/1.1\r\nHost: gate.example:5043\r\n{LOGIN}\
+            "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: gate.example:5043\r\n{LOGIN}\
              X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: javascript\r\nX-Forwarded-Host: evil\r\n\
              X-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /evil\r\nForwarded: for=6.6.6.6;host=evil\r\n\
              X-Real-IP: 6.6.6.6\r\nX-HTTP-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\n\
@@ -47,7 +47,7 @@ fn the_upstream_learns_who_asks_and_how_and_nothing_that_the_client_made_up() {
 fn behind_a_trusted_proxy_its_word_counts_and_ours_is_appended() {
     let trusted = "[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]";
     let (told, _) = seen(
-        "GET /v2/ HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\r\n\
+        "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\r\n\
          X-Forwarded-Proto: http\r\nX-Forwarded-Host: outer.example\r\n\r\n",
         trusted,
     );
@@ -61,7 +61,7 @@ fn behind_a_trusted_proxy_its_word_counts_and_ours_is_appended() {
 #[test]
 fn hop_by_hop_headers_go_and_those_that_are_relied_on_stay_whatever_connection_names() {
     let (told, _) = seen(
-        "GET /v2/ HTTP/1.1\r\nHost: a\r\n\
+        "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n\
          Connection: keep-alive, X-Mine, Host, Accept, Range, Content-Length, X-Forwarded-For\r\n\
          Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nTrailer: X\r\n\
          X-Mine: 1\r\nAccept: b\r\nAccept: c\r\nAccept: d, e\r\nRange: bytes=0-1\r\nX-Kept: 1\r\nX-Kept: 2\r\n\r\n",
@@ -176,11 +176,13 @@ fn a_get_with_a_body_is_refused() {
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ] {
         let mut raw = fronts.tls();
-        raw.send(format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{body}"));
+        raw.send(format!(
+            "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n{body}"
+        ));
         assert_eq!(raw.answer().status(), 400);
     }
     let mut raw = fronts.tls();
-    raw.send("GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    raw.send("GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(raw.answer().status(), 200);
     assert_eq!(upstream.told().len(), 1);
 }

@@ -14,7 +14,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GOOD: [(&str, &str); 4] = [
     (":method", "GET"),
     (":scheme", "https"),
-    (":path", "/v2/"),
+    (":path", "/v2/a/manifests/1"),
     (":authority", "gate:5043"),
 ];
 

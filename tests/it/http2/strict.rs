@@ -75,7 +75,7 @@ fn a_head_that_could_mean_something_else_in_http_1_goes_nowhere() {
         with(":protocol", "websocket"),
         with("content-length", "5"),
         with("content-length", "+0"),
-        twice(":path", "/v2/"),
+        twice(":path", "/v2/a/manifests/1"),
         twice(":method", "GET"),
         twice(":authority", "gate:5043"),
         twice(":scheme", "https"),

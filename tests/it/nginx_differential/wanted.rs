@@ -13,6 +13,30 @@ const JSON: &str = "+content-type: application/json; charset=utf-8";
 pub const WANTED: &[Wanted] = &[
     Wanted {
         fronts: ALL,
+        steps: &["catalog/page", "catalog/all-pages"],
+        lines: &["-link: *", "+link: *"],
+        why: "the parameters of the next page in the order of the specification",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["catalog/bad-page"],
+        lines: &["-status 200", "-body *", "+status 400", "+body *"],
+        why: "a page of no size is a mistake of the client, and not the whole list",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["tags/*", "push/is-there"],
+        lines: &["-body *", "+body *", "+link: *"],
+        why: "registry 2.8 neither sorts tags nor pages them; the gate does both, as the specification wants",
+    },
+    Wanted {
+        fronts: ALL,
+        steps: &["name/v1-search"],
+        lines: &["-status 404", "-body *", "+status 200", "+body *"],
+        why: "docker search works, over what the asker may pull",
+    },
+    Wanted {
+        fronts: ALL,
         steps: &["*"],
         lines: &["-server: nginx/*"],
         why: "which software answers is nobody's business",

@@ -12,8 +12,8 @@ fn http_1_0_works_with_and_without_host() {
     );
     let fronts = Fronts::before(&upstream.url(), "");
     for head in [
-        "GET /v2/ HTTP/1.0\r\n\r\n",
-        "GET /v2/ HTTP/1.0\r\nHost: a:5000\r\n\r\n",
+        "GET /v2/a/manifests/1 HTTP/1.0\r\n\r\n",
+        "GET /v2/a/manifests/1 HTTP/1.0\r\nHost: a:5000\r\n\r\n",
     ] {
         let mut raw = fronts.plain();
         raw.send(head);
@@ -45,17 +45,17 @@ fn pipelined_requests_are_answered_in_order() {
         let mut raw = if tls { fronts.tls() } else { fronts.plain() };
         let mut all = Vec::new();
         for n in 0..20 {
-            all.extend(format!("GET /v2/a{n}/tags/list HTTP/1.1\r\nHost: a\r\n\r\n").bytes());
+            all.extend(format!("GET /v2/a{n}/manifests/1 HTTP/1.1\r\nHost: a\r\n\r\n").bytes());
             all.extend(upload(
                 "Transfer-Encoding: chunked\r\n",
                 "1\r\nx\r\n0\r\n\r\n",
             ));
         }
         // The last is bad: those before it are answered all the same.
-        all.extend(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+        all.extend(b"GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
         raw.send(&all);
         for n in 0..20 {
-            let line = format!("GET /v2/a{n}/tags/list HTTP/1.1");
+            let line = format!("GET /v2/a{n}/manifests/1 HTTP/1.1");
             assert_eq!(text(&raw.answer().body), line);
             assert!(raw.answer().body.starts_with(b"PATCH"));
         }
@@ -118,7 +118,7 @@ fn what_is_not_finished_in_time_is_ended() {
     let more = "[timeouts]\nhandshake = \"300ms\"\nrequest_header = \"300ms\"\nidle = \"300ms\"";
     let fronts = Fronts::before(&upstream.url(), more);
     let mut slow = fronts.plain();
-    slow.send("GET /v2/ HTTP/1.1\r\nHo");
+    slow.send("GET /v2/a/manifests/1 HTTP/1.1\r\nHo");
     let mut silent = fronts.plain();
     let mut hello = Raw::tcp(fronts.gate.address_of(1));
     hello.send([0x16, 3, 1]);

@@ -109,7 +109,7 @@ fn a_head_that_breaks_the_grammar_is_refused() {
     let cases: Vec<_> = lines
         .iter()
         .map(|lines| {
-            let request = [b"GET /v2/ HTTP/1.1\r\n", *lines, b"\r\n"].concat();
+            let request = [b"GET /v2/a/manifests/1 HTTP/1.1\r\n", *lines, b"\r\n"].concat();
             (text(lines), request, 400)
         })
         .collect();
@@ -125,28 +125,31 @@ fn a_request_line_that_is_none_is_refused() {
     let line = |line: &str| format!("{line}\r\nHost: a\r\n\r\n").into_bytes();
     let cases = [
         ("GET /v2/", 400),
-        ("GET  /v2/ HTTP/1.1", 400),
-        ("GET /v2/  HTTP/1.1", 400),
-        ("GET\t/v2/ HTTP/1.1", 400),
-        (" GET /v2/ HTTP/1.1", 400),
-        ("GET /v2/ HTTP/1.1 ", 400),
-        ("GET /v2/ http/1.1", 400),
-        ("GET /v2/ HTTP/1.10", 400),
-        ("GET /v2/ HTTP/1", 400),
-        ("G(T /v2/ HTTP/1.1", 400),
+        ("GET  /v2/a/manifests/1 HTTP/1.1", 400),
+        ("GET /v2/a/manifests/1  HTTP/1.1", 400),
+        ("GET\t/v2/a/manifests/1 HTTP/1.1", 400),
+        (" GET /v2/a/manifests/1 HTTP/1.1", 400),
+        ("GET /v2/a/manifests/1 HTTP/1.1 ", 400),
+        ("GET /v2/a/manifests/1 http/1.1", 400),
+        ("GET /v2/a/manifests/1 HTTP/1.10", 400),
+        ("GET /v2/a/manifests/1 HTTP/1", 400),
+        ("G(T /v2/a/manifests/1 HTTP/1.1", 400),
         ("GET v2/ HTTP/1.1", 400),
         ("GET * HTTP/1.1", 400),
-        ("GET /v2/ a HTTP/1.1", 400),
+        ("GET /v2/a/manifests/1 a HTTP/1.1", 400),
         ("GET /v2/\x00 HTTP/1.1", 400),
         ("GET /v2/\u{e4} HTTP/1.1", 400),
         ("GET /v2/#x HTTP/1.1", 400),
-        ("GET /v2/ HTTP/3.7", 505),
-        ("GET /v2/ HTTP/2.0", 505),
-        ("GET /v2/ HTTP/0.9", 505),
+        ("GET /v2/a/manifests/1 HTTP/3.7", 505),
+        ("GET /v2/a/manifests/1 HTTP/2.0", 505),
+        ("GET /v2/a/manifests/1 HTTP/0.9", 505),
         ("PRI * HTTP/2.0", 505),
         ("CONNECT a:443 HTTP/1.1", 405),
-        ("CONNECT /v2/ HTTP/1.1", 405),
-        ("AMETHODTHATISLONGERTHANANYTHATEXISTS /v2/ HTTP/1.1", 501),
+        ("CONNECT /v2/a/manifests/1 HTTP/1.1", 405),
+        (
+            "AMETHODTHATISLONGERTHANANYTHATEXISTS /v2/a/manifests/1 HTTP/1.1",
+            501,
+        ),
     ]
     .map(|(case, status)| (case, line(case), status));
     refused_and_closed(&cases);
@@ -253,19 +256,19 @@ fn what_is_legal_passes_however_odd() {
             "PATCH /v2/a/blobs/uploads/1",
         ),
         (
-            b"\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            b"\r\nGET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
             "GET /v2/",
         ),
         (
-            b"GET http://a:80/v2/ HTTP/1.1\r\nHost: a:80\r\n\r\n".to_vec(),
+            b"GET http://a:80/v2/a/manifests/1 HTTP/1.1\r\nHost: a:80\r\n\r\n".to_vec(),
             "GET /v2/",
         ),
         (
-            b"GET /v2/ HTTP/1.1\r\nHost: [::1]:5000\r\n\r\n".to_vec(),
+            b"GET /v2/a/manifests/1 HTTP/1.1\r\nHost: [::1]:5000\r\n\r\n".to_vec(),
             "GET /v2/",
         ),
         (
-            b"GET /v2/ HTTP/1.1\r\nHost:a \t\r\nX:\r\n\r\n".to_vec(),
+            b"GET /v2/a/manifests/1 HTTP/1.1\r\nHost:a \t\r\nX:\r\n\r\n".to_vec(),
             "GET /v2/",
         ),
     ] {

@@ -45,7 +45,7 @@ pub fn check(case: &str, answer: &Answer, statuses: &[u16], tls: bool) {
 }
 
 pub fn get(lines: &str) -> Vec<u8> {
-    format!("GET /v2/ HTTP/1.1\r\n{lines}\r\n").into_bytes()
+    format!("GET /v2/a/manifests/1 HTTP/1.1\r\n{lines}\r\n").into_bytes()
 }
 
 pub fn upload(lines: &str, body: &str) -> Vec<u8> {

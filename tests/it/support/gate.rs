@@ -89,18 +89,6 @@ impl Gate {
     pub fn reload(&self) {
         self.commands.blocking_send(Command::Reload).unwrap();
     }
-
-    /// Tells it to stop, as SIGTERM does; told twice, it ends at once.
-    #[track_caller]
-    pub fn tell_to_stop(&self) {
-        self.commands.blocking_send(Command::Stop).unwrap();
-    }
-
-    /// Waits for its end and says how it ended.
-    #[track_caller]
-    pub fn wait(mut self) -> Ended {
-        self.thread.take().unwrap().join().unwrap()
-    }
 }
 
 impl Drop for Gate {

@@ -120,7 +120,7 @@ fn another_request_is_not_touched_by_it() {
         let mut bad = fronts.tls();
         bad.send(request("GET", "HTTP/1.1"));
         assert_eq!(bad.read_to_end().1, End::Broken);
-        good.send("GET /v2/ HTTP/1.1\r\nHost: gate\r\n\r\n");
+        good.send("GET /v2/a/manifests/1 HTTP/1.1\r\nHost: gate\r\n\r\n");
         assert_eq!(good.answer().status(), 200);
     }
 }
