@@ -160,6 +160,7 @@ impl Server {
                 file: None,
                 source: None,
                 watch: Watch::default(),
+                again: None,
                 config: self.config,
             },
         })

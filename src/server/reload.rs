@@ -4,8 +4,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::Authorization;
@@ -25,6 +27,10 @@ use super::connection::{Door, chain};
 use super::settings::{Live, Settings};
 use super::watch::Watch;
 
+/// After a reload that failed the files are read again without having changed: file descriptors may have run out, or a
+/// network file system was away, and a password or certificate that was taken back must not stay in force for that.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// Where a configuration comes from, to be read again.
 pub type Source = Box<dyn Fn() -> Result<Loaded, Faults> + Send>;
 
@@ -42,6 +48,8 @@ pub(super) struct Reloader {
     pub(super) file: Option<PathBuf>,
     pub(super) source: Option<Source>,
     pub(super) watch: Watch,
+    /// When to try again what failed: not every fault is in a file whose change would be seen.
+    pub(super) again: Option<Instant>,
 }
 
 impl Reloader {
@@ -50,9 +58,10 @@ impl Reloader {
         self.watch.note(self.files());
     }
 
-    /// Reloads if a file has changed and kept still; blocking.
+    /// Reloads if a file has changed and kept still, or could not be read some time ago; blocking.
     pub(super) fn look(&mut self) {
-        if self.watch.has_settled_change() {
+        let due = self.again.is_some_and(|at| Instant::now() >= at);
+        if self.watch.has_settled_change() || due {
             self.reload();
         }
     }
@@ -84,6 +93,7 @@ impl Reloader {
         good &= self.certificates();
         good &= self.credentials();
         self.watch.follow(self.files());
+        self.again = (!good).then(|| Instant::now() + AGAIN);
         if good {
             info!("reloaded");
         }
@@ -261,5 +271,50 @@ pub(super) fn door(listener: &Listener, tls: Option<ServerTls>) -> Door {
             .is_some_and(|tls| tls.client_auth == ClientAuth::Required),
         proxy_protocol: listener.proxy_protocol,
         tls,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_read_is_read_again_though_no_file_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxy.toml");
+        std::fs::write(&file, "[upstream]\nurl = \"http://localhost:5000\"\n").unwrap();
+        let config = Config::load(Some(&file), &[]).unwrap().config;
+        let (gateway, _) = Gateway::build(&config, None, None).unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let source = {
+            let (asked, file) = (Arc::clone(&asked), file.clone());
+            move || match asked.fetch_add(1, Ordering::Relaxed) {
+                0 => Config::load(Some(Path::new("/no/such/file")), &[]),
+                _ => Config::load(Some(&file), &[]),
+            }
+        };
+        let mut reloader = Reloader {
+            doors: Vec::new(),
+            live: Live::new(gateway, Settings::of(&config)),
+            access_log: None,
+            file: Some(file),
+            source: Some(Box::new(source)),
+            watch: Watch::default(),
+            again: None,
+            config,
+        };
+        reloader.start();
+        reloader.reload();
+        reloader.look();
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "not at once");
+        tokio::time::advance(AGAIN).await;
+        reloader.look();
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        tokio::time::advance(AGAIN).await;
+        reloader.look();
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "it was good");
     }
 }
