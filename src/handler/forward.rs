@@ -3,7 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, LINK, LOCATION, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LINK, LOCATION,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
@@ -19,6 +20,7 @@ use crate::header::describe_client;
 use crate::header::rewrite;
 use crate::header::strip_request;
 use crate::header::strip_response;
+use crate::route::Target;
 use crate::upstream::Head;
 use crate::upstream::Outgoing;
 use crate::upstream::Upstream;
@@ -28,6 +30,9 @@ use super::Call;
 
 /// Error texts of registries are shorter by far; a longer one is passed on as a stream.
 const SHORT_BODY: usize = 64 * 1024;
+
+/// What the body of an upload is, always.
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Sends the request on, and brings the answer back in the client's own terms.
 pub(super) async fn forward(
@@ -86,6 +91,15 @@ pub(super) fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> Heade
     strip_request(&mut headers);
     describe_client(&mut headers, call.peer, call.origin);
     headers.insert(REQUEST_ID, call.request_id.clone());
+    let upload = matches!(
+        call.route.target,
+        Target::UploadStart(..) | Target::Upload(..)
+    );
+    if upload && headers.contains_key(CONTENT_TYPE) {
+        // registry:2 looks for `mount`, `from` and `digest` in a form before it looks at the URL, and nobody here has
+        // judged the body: whatever it is called, it is bytes.
+        headers.insert(CONTENT_TYPE, OCTETS);
+    }
     let credentials = match upstream.authorization() {
         Outgoing::Strip => None,
         // A user name cannot have a colon (RFC 7617 section 2); a certificate's name can.

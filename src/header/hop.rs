@@ -56,6 +56,8 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
     let forged: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
+            // For CGI and its kin `X_Real_IP` is the same header.
+            let name = name.as_str().replace('_', "-");
             let name = name.as_str();
             IMPOSTORS.contains(&name) || IMPOSTOR_PREFIXES.iter().any(|p| name.starts_with(p))
         })
