@@ -1,11 +1,14 @@
 //! Everybody pulls, some push: one registry behind two doors.
 
+use std::process::Command;
+
 use crate::support::ctr;
 use crate::support::docker::{self, Docker};
 use crate::support::examples::adapted;
 use crate::support::gate::Gate;
 use crate::support::image::Image;
 use crate::support::peers::{self, need_clients};
+use crate::support::process;
 use crate::support::skopeo::Skopeo;
 use crate::support::trust::Trust;
 
