@@ -139,7 +139,12 @@ fn a_changed_tls_section_is_in_force_on_open_connections_too() {
     let pair = server.server();
     for changed in [asking(&new), "client_auth = \"off\"".to_owned()] {
         let gate = Gate::start(&certificates(&pair, &upstream.url(), &asking(&old)));
-        let tls = Tls::showing(server.ca(), "localhost", &old.client("ann"));
+        let tls = Tls::build(
+            server.ca(),
+            "localhost",
+            Some(&old.client("ann")),
+            rustls::ALL_VERSIONS,
+        );
         let mut open = Dialog::tls(gate.address(), &tls);
         assert_eq!(open.get("/v2/").status, 200);
         let file = gate.dir().join("proxy.toml");
