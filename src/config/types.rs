@@ -53,9 +53,11 @@ impl Config {
             Challenge::Basic => false,
             Challenge::Bearer => true,
             Challenge::Auto => {
-                // Without passwords there is nothing that a client could be sent for.
+                // Where nobody can prove who he is there is nothing that a client could be sent for.
+                let asks = |tls: &ListenerTls| tls.client_auth != ClientAuth::Off;
+                let certificates = self.listeners.iter().flat_map(|l| &l.tls).any(asks);
                 self.has_public()
-                    && self.auth.htpasswd.is_some()
+                    && (self.auth.htpasswd.is_some() || certificates)
                     && self.upstream.authorization != Authorization::Forward
             }
         }

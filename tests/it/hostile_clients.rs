@@ -81,7 +81,7 @@ fn an_underscore_makes_no_forged_header_an_honest_one() {
     let fronts = Fronts::before(&upstream.url(), "");
     let mut raw = fronts.plain();
     raw.send(
-        "GET /v2/ HTTP/1.1\r\nHost: gate\r\nX_Forwarded_For: 6.6.6.6\r\nX-Real_IP: 6.6.6.6\r\n\
+        "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: gate\r\nX_Forwarded_For: 6.6.6.6\r\nX-Real_IP: 6.6.6.6\r\n\
          X_SSL_Client_Verify: SUCCESS\r\nX-HTTP-Method_Override: DELETE\r\nX_Remote_User: root\r\n\r\n",
     );
     assert_eq!(raw.answer().status(), 200);

@@ -105,7 +105,7 @@ fn every_example_is_known_to_these_tests_and_has_a_reader() {
             }
         }
     }
-    assert_eq!(files, 8);
+    assert_eq!(files, 7);
 }
 
 #[test]

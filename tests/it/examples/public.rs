@@ -53,7 +53,7 @@ fn everybody_pulls_and_who_has_a_password_pushes_through_the_same_door() {
         .succeeds("who has a password pushes");
     skopeo
         .run(&[&copy[..], &[&layout, &target]].concat())
-        .fails_saying("unauthorized", "nobody pushes without one");
+        .fails_saying("denied", "nobody pushes without one");
     skopeo
         .run(&["inspect", "--no-tags", &target])
         .succeeds("everybody pulls")

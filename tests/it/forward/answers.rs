@@ -105,7 +105,8 @@ fn one_challenge_and_it_is_ours() {
             "HTTP/1.1 401 Unauthorized\r\n{lines}Content-Length: 0\r\n\r\n"
         ));
         let challenge = answer.value("www-authenticate");
-        assert!(challenge.starts_with("Basic realm="), "{challenge}");
+        let ours = "Bearer realm=\"https://gate:5043/v2/token\"";
+        assert!(challenge.starts_with(ours), "{challenge}");
     }
     let answer = got(&format!(
         "HTTP/1.1 200 OK\r\n{theirs}Content-Length: 0\r\n\r\n"

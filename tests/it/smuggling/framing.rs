@@ -257,19 +257,19 @@ fn what_is_legal_passes_however_odd() {
         ),
         (
             b"\r\nGET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
-            "GET /v2/",
+            "GET /v2/a/manifests/1",
         ),
         (
             b"GET http://a:80/v2/a/manifests/1 HTTP/1.1\r\nHost: a:80\r\n\r\n".to_vec(),
-            "GET /v2/",
+            "GET /v2/a/manifests/1",
         ),
         (
             b"GET /v2/a/manifests/1 HTTP/1.1\r\nHost: [::1]:5000\r\n\r\n".to_vec(),
-            "GET /v2/",
+            "GET /v2/a/manifests/1",
         ),
         (
             b"GET /v2/a/manifests/1 HTTP/1.1\r\nHost:a \t\r\nX:\r\n\r\n".to_vec(),
-            "GET /v2/",
+            "GET /v2/a/manifests/1",
         ),
     ] {
         let mut raw = fronts.tls();

@@ -233,7 +233,7 @@ fn a_registry_with_tls_is_checked_against_the_ca_and_shown_our_certificate() {
     let version = |fronts: &Fronts| {
         let mut raw = fronts.tls();
         raw.send(format!(
-            "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: gate\r\n{}\r\n",
+            "GET /v2/ HTTP/1.1\r\nHost: gate\r\n{}\r\n",
             crate::support::fronts::LOGIN
         ));
         raw.answer()
