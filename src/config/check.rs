@@ -6,9 +6,9 @@ use super::fault::Place;
 use super::listener::{is_loopback, shown_address};
 use super::source::Source;
 use super::types::{
-    Anonymous, Authorization, Challenge, ClientAuth, Config, ListenAddress, Listener, RuleAction,
-    Satisfy, UpstreamUrl, Who,
+    Anonymous, Challenge, ClientAuth, Config, ListenAddress, Listener, RuleAction, Satisfy, Who,
 };
+use super::upstream::UpstreamUrl;
 
 /// Notes the contradictions between sections.
 pub(super) fn check(source: &Source<'_>, config: &Config) {
@@ -57,7 +57,7 @@ fn challenge(source: &Source<'_>, config: &Config) {
     let place = || place(source, "auth", "challenge");
     let open = config.has_public();
     match config.auth.challenge {
-        Challenge::Bearer if config.upstream.authorization == Authorization::Forward => {
+        Challenge::Bearer if config.forwards_credentials() => {
             let text = "\"bearer\" leaves no password to forward; write \"basic\", or another upstream.authorization";
             source.fault(place(), "auth.challenge", text);
         }
@@ -66,7 +66,7 @@ fn challenge(source: &Source<'_>, config: &Config) {
                         \"auto\"";
             source.warn(place(), "auth.challenge", text);
         }
-        Challenge::Auto if open && config.upstream.authorization == Authorization::Forward => {
+        Challenge::Auto if open && config.forwards_credentials() => {
             let text = "is Basic, because passwords are forwarded, and so docker pulls nothing without a login";
             source.warn(place(), "auth.challenge", text);
         }
@@ -106,12 +106,15 @@ fn satisfy_all(source: &Source<'_>, config: &Config) {
 
 /// A gate in front of itself answers nothing, and takes every connection to say so.
 fn own_address(source: &Source<'_>, config: &Config) {
+    let Some(upstream) = config.upstream() else {
+        return;
+    };
     let listens =
         config
             .listeners
             .iter()
-            .any(|listener| match (&config.upstream.url, &listener.address) {
-                (UpstreamUrl::Unix(upstream), ListenAddress::Unix(socket)) => upstream == socket,
+            .any(|listener| match (&upstream.url, &listener.address) {
+                (UpstreamUrl::Unix(path), ListenAddress::Unix(socket)) => path == socket,
                 (
                     UpstreamUrl::Http { host, port } | UpstreamUrl::Https { host, port },
                     ListenAddress::Tcp(socket),

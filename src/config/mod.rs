@@ -13,6 +13,7 @@ mod frozen;
 mod headers;
 mod limits;
 mod listener;
+mod registry;
 mod rule;
 mod section;
 mod source;
@@ -31,17 +32,19 @@ use self::section::Section;
 use self::source::{Source, Unknown, Variables};
 
 pub use self::fault::Faults;
+pub use self::registry::{Azure, Gcs, Registry, S3, Storage};
 pub use self::types::{
-    AccessFormat, Anonymous, Auth, Authorization, CertificateFiles, Challenge, ClientAuth, Clients,
+    AccessFormat, Anonymous, Auth, Backend, CertificateFiles, Challenge, ClientAuth, Clients,
     Config, Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log, LogFormat, Rule,
-    RuleAction, Satisfy, Timeouts, TlsVersion, Token, Upstream, UpstreamUrl, Who,
+    RuleAction, Satisfy, Timeouts, TlsVersion, Token, Who,
 };
+pub use self::upstream::{Authorization, Upstream, UpstreamUrl};
 
 /// A configuration of ten listeners and all comments has a few KiB; what is longer is another file.
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// One of each table, so that reading it asks for every key.
-const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n";
+const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n[upstream]\n[registry]\n";
 
 /// A configuration that was loaded, and what to tell the person who loaded it.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,8 +151,9 @@ fn parse(
 /// Reads every section; `None` after a fault that leaves nothing to go on with.
 fn read(top: &Section<'_>) -> Option<Config> {
     not_carried(top);
-    let upstream = top.table("upstream", upstream::read);
     let state_dir = top.path("state_dir");
+    let state_dir = state_dir.unwrap_or_else(|| top.folder().join("dockgate-data"));
+    let backend = backend(top, &state_dir);
     let listeners = listener::read(top);
     let auth = top.table("auth", auth::read);
     let token = top.table("token", token::read);
@@ -161,9 +165,9 @@ fn read(top: &Section<'_>) -> Option<Config> {
     let log = top.table("log", limits::log);
     top.finish();
     Some(Config {
-        state_dir: state_dir.unwrap_or_else(|| top.folder().join("dockgate-data")),
+        state_dir,
         listeners,
-        upstream: upstream?,
+        backend: backend?,
         auth,
         token,
         rules: rules.into_iter().flatten().collect(),
@@ -175,11 +179,24 @@ fn read(top: &Section<'_>) -> Option<Config> {
     })
 }
 
+/// The one backend; where none is written the embedded registry keeps its content below `state_dir`.
+fn backend(top: &Section<'_>, state_dir: &Path) -> Option<Backend> {
+    let upstream = top.optional("upstream", upstream::read);
+    let registry = top.optional("registry", |section| registry::read(section, state_dir));
+    match (upstream, registry) {
+        (Some(upstream), None) => upstream.map(Backend::Upstream),
+        (None, Some(registry)) => Some(Backend::Registry(registry)),
+        (None, None) => Some(Backend::Registry(registry::Registry::on_disk(state_dir))),
+        (Some(_), Some(_)) => {
+            let text =
+                "stands beside [upstream], and content comes from one of them; remove the other";
+            top.fault("registry", text);
+            None
+        }
+    }
+}
+
 fn not_carried(top: &Section<'_>) {
-    top.not_carried(
-        "registry",
-        "remove it, and name a registry that runs in [upstream]",
-    );
     top.not_carried("admin", "remove it");
 }
 
@@ -283,10 +300,13 @@ mod tests {
         let loaded = Config::load_below(root.path(), None, &variables).unwrap();
         let Config {
             listeners,
-            upstream,
+            backend: Backend::Upstream(upstream),
             auth,
             ..
-        } = loaded.config;
+        } = loaded.config
+        else {
+            panic!("the embedded registry")
+        };
         let url = UpstreamUrl::Http {
             host: "docker-registry".into(),
             port: 5000,
@@ -336,13 +356,13 @@ mod tests {
             .unwrap()
             .config;
         assert_eq!(
-            config.upstream.url,
+            config.upstream().unwrap().url,
             UpstreamUrl::Http {
                 host: "registry".into(),
                 port: 5001
             }
         );
-        assert_eq!(config.upstream.read_timeout.as_secs(), 20);
+        assert_eq!(config.upstream().unwrap().read_timeout.as_secs(), 20);
         assert_eq!(
             config.listeners[0].address,
             ListenAddress::Tcp("0.0.0.0:8443".parse().unwrap())
@@ -382,7 +402,7 @@ mod tests {
         let loaded = Config::load_below(root.path(), None, &[]).unwrap();
         let config = loaded.config;
         assert_eq!(
-            config.upstream.url,
+            config.upstream().unwrap().url,
             UpstreamUrl::Http {
                 host: "registry".into(),
                 port: 5000
@@ -448,7 +468,7 @@ mod tests {
             .unwrap()
             .config;
         assert_eq!(
-            config.upstream.url,
+            config.upstream().unwrap().url,
             UpstreamUrl::Http {
                 host: "mine".into(),
                 port: 5000

@@ -7,6 +7,9 @@ use std::time::Duration;
 use http::HeaderValue;
 use ipnet::IpNet;
 
+use super::registry::Registry;
+use super::upstream::{Authorization, Upstream};
+
 /// The whole configuration of one process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -14,8 +17,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where clients connect. Never empty.
     pub listeners: Vec<Listener>,
-    /// The registry behind the gate.
-    pub upstream: Upstream,
+    /// Where content comes from.
+    pub backend: Backend,
     /// Who may come in.
     pub auth: Auth,
     /// The token service.
@@ -58,10 +61,35 @@ impl Config {
                 let certificates = self.listeners.iter().flat_map(|l| &l.tls).any(asks);
                 self.has_public()
                     && (self.auth.htpasswd.is_some() || certificates)
-                    && self.upstream.authorization != Authorization::Forward
+                    && !self.forwards_credentials()
             }
         }
     }
+
+    /// The registry behind the gate, where there is one.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Upstream> {
+        match &self.backend {
+            Backend::Upstream(upstream) => Some(upstream),
+            Backend::Registry(_) => None,
+        }
+    }
+
+    /// Whether passwords are for the upstream to judge.
+    #[must_use]
+    pub fn forwards_credentials(&self) -> bool {
+        let forwards = |upstream: &Upstream| upstream.authorization == Authorization::Forward;
+        self.upstream().is_some_and(forwards)
+    }
+}
+
+/// Where content comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Backend {
+    /// A registry behind the gate.
+    Upstream(Upstream),
+    /// The embedded one.
+    Registry(Registry),
 }
 
 /// One door.
@@ -132,65 +160,6 @@ pub enum TlsVersion {
     Tls12,
     /// TLS 1.3 alone.
     Tls13,
-}
-
-/// The registry behind the gate and how it is reached.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
-    /// Where it is.
-    pub url: UpstreamUrl,
-    /// CA certificates (PEM bundle) to trust for an https upstream, instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// The client certificate shown to an https upstream.
-    pub client_certificate: Option<CertificateFiles>,
-    /// What becomes of the client's `Authorization`.
-    pub authorization: Authorization,
-    /// Connections open at once.
-    pub max_connections: usize,
-    /// From the first lookup to an established (and encrypted) connection.
-    pub connect_timeout: Duration,
-    /// Silence in both directions, never the whole exchange.
-    pub read_timeout: Duration,
-}
-
-/// The address of the registry behind the gate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamUrl {
-    /// `http://host[:port]`
-    Http {
-        /// Host name or address; an IPv6 address without its brackets.
-        host: String,
-        /// Port, 80 when absent.
-        port: u16,
-    },
-    /// `https://host[:port]`
-    Https {
-        /// Host name or address; an IPv6 address without its brackets.
-        host: String,
-        /// Port, 443 when absent.
-        port: u16,
-    },
-    /// `unix:/path`
-    Unix(PathBuf),
-}
-
-/// What becomes of the client's `Authorization` on the way to the upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Authorization {
-    /// Removed: the registry never sees the password.
-    #[default]
-    Strip,
-    /// Replaced by the user name with an empty password, so that the registry's log knows the actor.
-    User,
-    /// Passed on as it came.
-    Forward,
-    /// Replaced by credentials of our own.
-    Own {
-        /// Their user name.
-        username: String,
-        /// The file whose first line is their password.
-        password_file: PathBuf,
-    },
 }
 
 /// Who may come in.

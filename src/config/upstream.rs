@@ -1,7 +1,7 @@
 //! `[upstream]`: the registry behind the gate.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Uri;
@@ -9,7 +9,66 @@ use http::Uri;
 use super::listener::{files, socket_path};
 use super::section::Section;
 use super::source::shown;
-use super::types::{Authorization, Upstream, UpstreamUrl};
+use super::types::CertificateFiles;
+
+/// The registry behind the gate and how it is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Where it is.
+    pub url: UpstreamUrl,
+    /// CA certificates (PEM bundle) to trust for an https upstream, instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The client certificate shown to an https upstream.
+    pub client_certificate: Option<CertificateFiles>,
+    /// What becomes of the client's `Authorization`.
+    pub authorization: Authorization,
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// From the first lookup to an established (and encrypted) connection.
+    pub connect_timeout: Duration,
+    /// Silence in both directions, never the whole exchange.
+    pub read_timeout: Duration,
+}
+
+/// The address of the registry behind the gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamUrl {
+    /// `http://host[:port]`
+    Http {
+        /// Host name or address; an IPv6 address without its brackets.
+        host: String,
+        /// Port, 80 when absent.
+        port: u16,
+    },
+    /// `https://host[:port]`
+    Https {
+        /// Host name or address; an IPv6 address without its brackets.
+        host: String,
+        /// Port, 443 when absent.
+        port: u16,
+    },
+    /// `unix:/path`
+    Unix(PathBuf),
+}
+
+/// What becomes of the client's `Authorization` on the way to the upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authorization {
+    /// Removed: the registry never sees the password.
+    #[default]
+    Strip,
+    /// Replaced by the user name with an empty password, so that the registry's log knows the actor.
+    User,
+    /// Passed on as it came.
+    Forward,
+    /// Replaced by credentials of our own.
+    Own {
+        /// Their user name.
+        username: String,
+        /// The file whose first line is their password.
+        password_file: PathBuf,
+    },
+}
 
 /// A push sends a handful of blobs at once, so this carries some fifty busy clients; beyond it requests wait their turn.
 /// registry:2 opens a file for each, and stays far from the usual limit of 1024.

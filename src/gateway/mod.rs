@@ -30,6 +30,7 @@ use hyper::body::Incoming;
 use crate::acl::Acl;
 use crate::auth;
 use crate::body::Body;
+use crate::config;
 use crate::config::Config;
 use crate::error::Answer;
 use crate::error::Challenge;
@@ -100,16 +101,19 @@ impl Gateway {
         previous: Option<&Self>,
     ) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
         let desk = Desk::load(config, previous.map(|old| &old.desk));
-        let upstream = Upstream::load(&config.upstream);
+        let upstream = match &config.backend {
+            config::Backend::Upstream(upstream) => Upstream::load(upstream).map(Backend::Upstream),
+            config::Backend::Registry(_) => todo!(),
+        };
         let agents = UserAgents::new(&config.clients);
         match (desk, upstream, agents) {
-            (Ok((desk, warnings)), Ok(upstream), Ok(agents)) => Ok((
+            (Ok((desk, warnings)), Ok(backend), Ok(agents)) => Ok((
                 Self {
                     agents,
                     limits: Limits::new(&config.limits),
                     desk,
                     acl: Acl::new(config),
-                    backend: Backend::Upstream(upstream),
+                    backend,
                     trusted: TrustedNetworks::new(config.headers.trusted_proxies.clone()),
                     strict_transport_security: config.headers.strict_transport_security.clone(),
                     challenger: Challenger::new(config),

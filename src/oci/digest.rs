@@ -8,6 +8,25 @@ use super::{Code, Invalid};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Digest(String);
 
+/// The algorithms of a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Algorithm {
+    /// SHA-256, which every store is ordered by.
+    Sha256,
+    /// SHA-512
+    Sha512,
+}
+
+impl Algorithm {
+    /// The word before the colon.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
 impl Digest {
     /// The digest, or why it is none.
     pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
@@ -30,6 +49,31 @@ impl Digest {
             ));
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// The digest of these bytes by an algorithm's hexadecimal result.
+    pub(crate) fn of(algorithm: Algorithm, hash: &[u8]) -> Self {
+        use fmt::Write;
+        let mut text = format!("{}:", algorithm.as_str());
+        for byte in hash {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
+    }
+
+    /// How it was computed.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        if self.0.starts_with("sha512:") {
+            Algorithm::Sha512
+        } else {
+            Algorithm::Sha256
+        }
+    }
+
+    /// The hexadecimal digits.
+    pub(crate) fn hex(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, hex)| hex)
     }
 
     /// The digest as text.

@@ -11,11 +11,11 @@ mod pattern;
 mod reference;
 
 pub(crate) use code::Code;
-pub(crate) use digest::Digest;
+pub(crate) use digest::{Algorithm, Digest};
 pub(crate) use listing::{ListReader, Repositories, Tags};
 pub(crate) use name::RepositoryName;
 pub(crate) use pattern::{Pattern, is_like_text};
-pub(crate) use reference::Reference;
+pub(crate) use reference::{Reference, Tag};
 
 /// Why a text is not the noun it should be; the HTTP answer carries the code and this sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

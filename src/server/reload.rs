@@ -250,7 +250,9 @@ impl Reloader {
 }
 
 fn upstream_files(config: &Config) -> Vec<PathBuf> {
-    let upstream = &config.upstream;
+    let Some(upstream) = config.upstream() else {
+        return Vec::new();
+    };
     let password = match &upstream.authorization {
         Authorization::Own { password_file, .. } => Some(password_file.clone()),
         Authorization::Strip | Authorization::User | Authorization::Forward => None,

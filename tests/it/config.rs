@@ -168,7 +168,7 @@ fn the_examples_in_the_reference_are_right() {
         .replace("client_auth = \"off\"", "client_auth = \"required\"");
     let config = parse(&text, &[]).config;
     assert!(matches!(
-        config.upstream.authorization,
+        config.upstream().unwrap().authorization,
         Authorization::Own { .. }
     ));
     assert_eq!(config.limits.password_checks, 4);
@@ -407,10 +407,10 @@ fn the_environment_beats_the_file() {
     )
     .config;
     assert_eq!(
-        config.upstream.url,
+        config.upstream().unwrap().url,
         UpstreamUrl::Unix("/run/registry.sock".into())
     );
-    assert_eq!(config.upstream.read_timeout.as_secs(), 1);
+    assert_eq!(config.upstream().unwrap().read_timeout.as_secs(), 1);
     assert_eq!(config.log.access, Some(AccessFormat::Combined));
     assert_eq!(config.listeners.len(), 2);
     assert!(config.listeners[0].tls.is_none() && config.listeners[1].tls.is_some());
@@ -452,7 +452,7 @@ fn paths_begin_at_the_folder_of_the_file() {
         Some(Path::new("/etc/dockgate/htpasswd"))
     );
     assert_eq!(
-        config.upstream.url,
+        config.upstream().unwrap().url,
         UpstreamUrl::Unix("/etc/dockgate/registry.sock".into())
     );
     assert_eq!(
