@@ -10,8 +10,14 @@ async fn a_blob_comes_back_as_it_was_pushed() {
     put.await.unwrap();
     assert_eq!(room.read("a/b", &digest).await, content);
     let blob = room.registry.blob(&name("a/b"), &digest).await.unwrap();
-    let some: Vec<Bytes> =
-        room.registry.read_blob(&blob, 5..9).await.unwrap().try_collect().await.unwrap();
+    let some: Vec<Bytes> = room
+        .registry
+        .read_blob(&blob, 5..9)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
     assert_eq!(some.concat(), content[5..9]);
     assert_eq!(room.registry.blob_address(&blob).await.unwrap(), None);
 }
@@ -66,7 +72,10 @@ async fn a_blob_is_known_by_sha512_and_by_sha256_when_it_was_pushed_by_sha512() 
     let canonical = sha256(b"content");
     for digest in [&digest, &canonical] {
         assert_eq!(room.read("a", digest).await, b"content");
-        let folder = format!("repositories/a/_layers/{}", digest.as_str().replace(':', "/"));
+        let folder = format!(
+            "repositories/a/_layers/{}",
+            digest.as_str().replace(':', "/")
+        );
         assert_eq!(room.link(&folder).unwrap(), canonical.as_str());
     }
     let blob = room.registry.blob(&name("a"), &digest).await.unwrap();
@@ -81,7 +90,12 @@ async fn a_mount_needs_the_source_to_have_it() {
     let digest = room.push_blob("source", b"content").await;
     let mount = |to: &'static str, from: &'static str| {
         let (room, digest) = (&room, &digest);
-        async move { room.registry.mount(&name(to), digest, &name(from)).await.unwrap() }
+        async move {
+            room.registry
+                .mount(&name(to), digest, &name(from))
+                .await
+                .unwrap()
+        }
     };
     assert!(!mount("target", "other").await);
     assert!(!room.has_blob("target", &digest).await);
@@ -95,8 +109,15 @@ async fn a_mount_needs_the_source_to_have_it() {
 async fn a_mount_by_sha512_gives_both_names() {
     let room = Room::new();
     let (long, short) = (sha512(b"x"), sha256(b"x"));
-    room.put_blob("a", &long, None, body(&[b"x"])).await.unwrap();
-    assert!(room.registry.mount(&name("b"), &long, &name("a")).await.unwrap());
+    room.put_blob("a", &long, None, body(&[b"x"]))
+        .await
+        .unwrap();
+    assert!(
+        room.registry
+            .mount(&name("b"), &long, &name("a"))
+            .await
+            .unwrap()
+    );
     assert!(room.has_blob("b", &long).await && room.has_blob("b", &short).await);
 }
 
@@ -109,9 +130,22 @@ async fn a_read_only_registry_refuses_every_write_and_serves() {
     let (registry, at) = (&room.registry, &name("a"));
     let refused = |result: Result<(), Error>| assert!(matches!(result, Err(Error::Unsupported(_))));
     refused(registry.begin_upload(at).await.map(drop));
-    refused(registry.append(at, &id, Chunk::default(), body(&[b"x"])).await.map(drop));
-    refused(registry.close(at, &id, Chunk::default(), body(&[]), &sha256(b"")).await);
-    refused(registry.put_blob(at, &digest, None, body(&[b"content"])).await);
+    refused(
+        registry
+            .append(at, &id, Chunk::default(), body(&[b"x"]))
+            .await
+            .map(drop),
+    );
+    refused(
+        registry
+            .close(at, &id, Chunk::default(), body(&[]), &sha256(b""))
+            .await,
+    );
+    refused(
+        registry
+            .put_blob(at, &digest, None, body(&[b"content"]))
+            .await,
+    );
     refused(registry.mount(&name("b"), &digest, at).await.map(drop));
     refused(registry.cancel_upload(at, &id).await);
     refused(registry.delete_blob(at, &digest).await);

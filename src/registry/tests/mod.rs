@@ -73,7 +73,9 @@ impl Room {
 
     async fn push_blob(&self, repository: &str, content: &[u8]) -> Digest {
         let digest = sha256(content);
-        self.put_blob(repository, &digest, None, body(&[content])).await.unwrap();
+        self.put_blob(repository, &digest, None, body(&[content]))
+            .await
+            .unwrap();
         digest
     }
 
@@ -84,7 +86,9 @@ impl Room {
         length: Option<u64>,
         body: ByteSource<'_>,
     ) -> Result<(), Error> {
-        self.registry.put_blob(&name(repository), digest, length, body).await
+        self.registry
+            .put_blob(&name(repository), digest, length, body)
+            .await
     }
 
     /// An image of one layer, which is `seed`.
@@ -107,7 +111,10 @@ impl Room {
     }
 
     async fn push(&self, repository: &str, by: &str, bytes: &str) -> Digest {
-        self.try_push(repository, by, None, bytes).await.unwrap().digest
+        self.try_push(repository, by, None, bytes)
+            .await
+            .unwrap()
+            .digest
     }
 
     async fn try_push(
@@ -124,7 +131,9 @@ impl Room {
     }
 
     async fn pull(&self, repository: &str, by: &str) -> Result<Manifest, Error> {
-        self.registry.manifest(&name(repository), &reference(by)).await
+        self.registry
+            .manifest(&name(repository), &reference(by))
+            .await
     }
 
     async fn delete(&self, repository: &str, by: &str) -> Result<(), Error> {
@@ -179,8 +188,10 @@ fn sha512(bytes: &[u8]) -> Digest {
 }
 
 fn body(frames: &[&[u8]]) -> ByteSource<'static> {
-    let frames: Vec<Result<Bytes, BoxError>> =
-        frames.iter().map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
+    let frames: Vec<Result<Bytes, BoxError>> = frames
+        .iter()
+        .map(|frame| Ok(Bytes::copy_from_slice(frame)))
+        .collect();
     stream::iter(frames).boxed()
 }
 
