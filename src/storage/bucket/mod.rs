@@ -55,6 +55,15 @@ impl Bucket {
         Ok(Self::over(backend))
     }
 
+    /// A bucket in memory whose uploads have parts of `chunk` bytes.
+    #[cfg(test)]
+    pub(super) fn in_memory(chunk: u64) -> Self {
+        Self::over(Backend {
+            chunk,
+            ..memory::open()
+        })
+    }
+
     fn over(backend: Backend) -> Self {
         Self {
             backend: Arc::new(backend),
