@@ -1,5 +1,6 @@
 //! The contract of a store: one suite of claims, held over each kind.
 
+pub(in crate::storage) mod emulators;
 mod faults;
 mod files;
 mod order;
@@ -82,6 +83,8 @@ macro_rules! contract {
 
 contract! {
     filesystem
+    memory
+    s3
 }
 
 fn repository() -> RepositoryName {
