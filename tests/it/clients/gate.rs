@@ -7,19 +7,41 @@ use super::public::{READER, READER_PASSWORD};
 use crate::support::gate::Gate;
 use crate::support::peers;
 
-/// A password for everything.
-pub fn password() -> Front {
-    with_passwords("")
+/// The fronts before one kind of registry.
+macro_rules! fronts {
+    ($name:ident, $site:expr, $doc:literal) => {
+        #[doc = $doc]
+        pub mod $name {
+            use super::{Front, Site};
+
+            /// A password for everything.
+            pub fn password() -> Front {
+                super::with_passwords($site, "")
+            }
+
+            /// Everybody may pull; a password for everything else.
+            pub fn public() -> Front {
+                super::with_passwords($site, "anonymous = \"pull\"")
+            }
+
+            /// The same by rules, with `private` for the owner alone and a reader who may pull from `team`.
+            pub fn rules() -> Front {
+                super::with_passwords($site, &super::rules())
+            }
+
+            /// A client certificate for everything. Its absence is told in words that reach the person at the client.
+            pub fn certificate() -> Front {
+                super::certificate($site)
+            }
+        }
+    };
 }
 
-/// Everybody may pull; a password for everything else.
-pub fn public() -> Front {
-    with_passwords("anonymous = \"pull\"")
-}
+fronts!(before, Site::new(), "Before the real registry.");
+fronts!(embedded, Site::alone(), "With the embedded registry.");
 
-/// The same by rules, with `private` for the owner alone and a reader who may pull from `team`.
-pub fn rules() -> Front {
-    with_passwords(&format!(
+fn rules() -> String {
+    format!(
         r#"
         [[rule]]
         who = ["anonymous"]
@@ -34,16 +56,15 @@ pub fn rules() -> Front {
         repositories = ["**"]
         actions = ["*"]
         "#
-    ))
+    )
 }
 
-fn with_passwords(rest: &str) -> Front {
-    let site = Site::new();
+fn with_passwords(site: Site, rest: &str) -> Front {
     let users = fs::read_to_string(&site.htpasswd).unwrap();
     let reader = format!("{READER}:{{PLAIN}}{READER_PASSWORD}\n");
     fs::write(&site.htpasswd, users + &reader).unwrap();
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
-    let (htpasswd, upstream) = (site.htpasswd.display(), site.registry.url());
+    let (htpasswd, backend) = (site.htpasswd.display(), site.backend());
     let gate = Gate::start(&format!(
         r#"
         [[listener]]
@@ -51,8 +72,7 @@ fn with_passwords(rest: &str) -> Front {
         [listener.tls]
         certificate = "{certificate}"
         key = "{key}"
-        [upstream]
-        url = "{upstream}"
+        {backend}
         [log]
         access = false
         [auth]
@@ -65,11 +85,9 @@ fn with_passwords(rest: &str) -> Front {
     front.searching()
 }
 
-/// A client certificate for everything. Its absence is told in words that reach the person at the client.
-pub fn certificate() -> Front {
-    let site = Site::new();
+fn certificate(site: Site) -> Front {
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
-    let (ca, upstream) = (site.authority.ca().display(), site.registry.url());
+    let (ca, backend) = (site.authority.ca().display(), site.backend());
     let gate = Gate::start(&format!(
         r#"
         [[listener]]
@@ -79,8 +97,7 @@ pub fn certificate() -> Front {
         key = "{key}"
         client_ca = "{ca}"
         client_auth = "required"
-        [upstream]
-        url = "{upstream}"
+        {backend}
         [log]
         access = false
         "#,
