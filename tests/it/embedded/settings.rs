@@ -42,6 +42,16 @@ fn a_registry_becomes_read_only_and_writable_again_while_it_runs() {
     raw.send(format!(
         "PATCH {path} HTTP/1.1\r\nHost: gate\r\n{login}\r\nContent-Length: 10\r\n\r\n01234"
     ));
+    // The gate is at it, so that nobody else can be.
+    let other = || {
+        house.send(
+            "root",
+            &format!("PATCH {path}"),
+            &["Content-Range: 9-9"],
+            b"x",
+        )
+    };
+    eventually(|| (other().status == 409).then_some(()));
     house.change("[registry]\nread_only = true\n");
     let probe = || house.ask("POST /v2/a/blobs/uploads/");
     let reply = eventually(|| Some(probe()).filter(|reply| reply.status == 405));

@@ -190,7 +190,7 @@ fn what_nobody_may_is_refused_before_the_registry_is_asked() {
         ("bob", "POST /v2/team/a/blobs/uploads/", 403),
         ("bob", "PUT /v2/team/a/manifests/1", 403),
         ("alice", "DELETE /v2/team/a/manifests/1", 403),
-        ("bob", "GET /v2/_catalog", 403),
+        ("carol", "POST /v2/public/a/blobs/uploads/", 403),
         ("alice", "POST /v2/team/a/blobs/uploads/", 202),
     ] {
         let reply = house.send(user, request, &[], b"");
