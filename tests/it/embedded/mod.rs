@@ -2,6 +2,8 @@
 //! use it wrongly.
 
 mod blobs;
+mod http2;
+mod life;
 mod lists;
 mod manifests;
 mod memory;

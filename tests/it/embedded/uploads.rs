@@ -430,3 +430,16 @@ fn a_refused_body_is_read_so_that_the_client_sees_the_answer() {
     ));
     assert_eq!(raw.answer().status(), 200, "the connection lives on");
 }
+
+#[test]
+fn a_body_that_is_longer_than_may_be_is_refused_however_it_comes() {
+    let house = House::start("[limits]\nbody_size = \"1 KiB\"\n");
+    let path = house.begin("a");
+    let long = vec![b'x'; 1025];
+    let reply = patch(&house, &path, "", &long);
+    assert_eq!((reply.status, &*reply.error().0), (413, "SIZE_INVALID"));
+    let chunked = [b"401\r\n", &*long, b"\r\n0\r\n\r\n"].concat();
+    let lines = ["Transfer-Encoding: chunked"];
+    let reply = house.send("root", &format!("PATCH {path}"), &lines, &chunked);
+    assert_eq!((reply.status, &*reply.error().0), (413, "SIZE_INVALID"));
+}
