@@ -5,6 +5,7 @@
 
 mod check;
 mod explain;
+mod first_start;
 mod health;
 mod htpasswd;
 mod load;

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::server::{Ended, Server, Source, commands};
 use crate::telemetry::Telemetry;
 
+use super::first_start;
 use super::load::{self, Found};
 use super::{DONE, FAILED, WRONG, say};
 
@@ -39,7 +40,11 @@ fn serve(found: Found) -> u8 {
     for warning in &found.loaded.warnings {
         warn!("{warning}");
     }
-    let server = match Server::load(found.loaded.config) {
+    let config = found.loaded.config;
+    if let Err(fault) = first_start::ensure(&config) {
+        return failed(&fault);
+    }
+    let server = match Server::load(config.clone()) {
         Ok(server) => server,
         Err(faults) => return wrong(&faults),
     };
@@ -57,6 +62,7 @@ fn serve(found: Found) -> u8 {
         let commands = commands().map_err(|fault| failed(&fault))?;
         let bound = server.bind().map_err(|fault| failed(&fault))?;
         info!(version = env!("CARGO_PKG_VERSION"), "started");
+        first_start::greet(&config, bound.addresses());
         let source = source(found.file.as_deref());
         Ok(bound.reloading(found.file, source).run(commands).await)
     });

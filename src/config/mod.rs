@@ -44,7 +44,8 @@ pub use self::upstream::{Authorization, Upstream, UpstreamUrl};
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// One of each table, so that reading it asks for every key.
-const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n[upstream]\n[registry]\n";
+const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n[upstream]\n\
+     [registry.filesystem]\n[registry.s3]\n[registry.azure.credentials]\n[registry.gcs]\n";
 
 /// A configuration that was loaded, and what to tell the person who loaded it.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +106,7 @@ impl Config {
         }
         let found = container::apply(environment, root, &mut variables);
         let mut loaded = parse("configuration", "", Path::new(""), &variables, found.faults)?;
+        loaded.config.let_a_first_user_in();
         loaded.notes.extend(found.notes);
         loaded.warnings.extend(found.warnings);
         Ok(loaded)
@@ -168,6 +170,7 @@ fn read(top: &Section<'_>) -> Option<Config> {
         state_dir,
         listeners,
         backend: backend?,
+        first_user: false,
         auth,
         token,
         rules: rules.into_iter().flatten().collect(),
@@ -185,7 +188,7 @@ fn backend(top: &Section<'_>, state_dir: &Path) -> Option<Backend> {
     let registry = top.optional("registry", |section| registry::read(section, state_dir));
     match (upstream, registry) {
         (Some(upstream), None) => upstream.map(Backend::Upstream),
-        (None, Some(registry)) => Some(Backend::Registry(registry)),
+        (None, Some(registry)) => registry.map(Backend::Registry),
         (None, None) => Some(Backend::Registry(registry::Registry::on_disk(state_dir))),
         (Some(_), Some(_)) => {
             let text =
