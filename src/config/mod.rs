@@ -219,7 +219,7 @@ fn backend(top: &Section<'_>, state_dir: &Path) -> Option<Backend> {
     match (upstream, registry) {
         (Some(upstream), None) => upstream.map(Backend::Upstream),
         (None, Some(registry)) => registry.map(Backend::Registry),
-        (None, None) => Some(Backend::Registry(registry::Registry::on_disk(state_dir))),
+        (None, None) => Some(Backend::Registry(Registry::on_disk(state_dir))),
         (Some(_), Some(_)) => {
             let text =
                 "stands beside [upstream], and content comes from one of them; remove the other";

@@ -1,6 +1,6 @@
 //! Which settings of registry:2 mean what here.
 
-use crate::config::source::shown;
+use super::super::source::shown;
 
 /// What a path of registry:2's configuration means.
 pub(super) enum Meaning {
@@ -20,7 +20,7 @@ pub(super) enum Meaning {
 pub(super) struct Carried {
     /// Behind `DOCKGATE_`.
     pub(super) name: &'static str,
-    pub(super) told: fn(&str) -> Result<String, String>,
+    pub(super) told: Told,
 }
 
 /// Their names of storages, and ours.
@@ -36,158 +36,188 @@ pub(super) const STORAGES: [(&str, &str); 9] = [
     ("cloudfront", "cloudfront"),
 ];
 
-/// Values that pass as they are.
-fn same(value: &str) -> Result<String, String> {
-    Ok(value.to_owned())
+/// How a value is told in our words.
+#[derive(Clone, Copy)]
+pub(super) enum Told {
+    /// As it is; waits are written alike.
+    Same,
+    /// True or false.
+    Flag,
+    /// The other way around.
+    Inverted,
+    Level,
+    Format,
+    TlsVersion,
+}
+
+impl Told {
+    pub(super) fn tell(self, value: &str) -> Result<String, String> {
+        let told = match self {
+            Self::Same => value,
+            Self::Flag => flag(value, "true", "false")?,
+            Self::Inverted => flag(value, "false", "true")?,
+            Self::Level => match value {
+                "panic" | "fatal" => "error",
+                "warning" => "warn",
+                other => other,
+            },
+            // logstash's is JSON too.
+            Self::Format => match value {
+                "text" => "text",
+                _ => "json",
+            },
+            Self::TlsVersion => match value {
+                "tls1.3" => "1.3",
+                // Older ones are not spoken.
+                "tls1.0" | "tls1.1" | "tls1.2" => "1.2",
+                _ => {
+                    return Err(format!(
+                        "{} is not a version of TLS; write tls1.2 or tls1.3",
+                        shown(value)
+                    ));
+                }
+            },
+        };
+        Ok(told.to_owned())
+    }
 }
 
 /// Go's words for truth, which YAML has too.
-fn flag(value: &str) -> Result<String, String> {
+fn flag<'w>(value: &str, yes: &'w str, no: &'w str) -> Result<&'w str, String> {
     match value.to_ascii_lowercase().as_str() {
-        "true" | "1" | "t" | "yes" | "on" => Ok("true".into()),
-        "false" | "0" | "f" | "no" | "off" => Ok("false".into()),
+        "true" | "1" | "t" | "yes" | "on" => Ok(yes),
+        "false" | "0" | "f" | "no" | "off" => Ok(no),
         _ => Err(format!("{} is neither true nor false", shown(value))),
     }
 }
 
-fn inverted(value: &str) -> Result<String, String> {
-    let value = flag(value)?;
-    Ok(if value == "true" { "false" } else { "true" }.into())
-}
-
-fn level(value: &str) -> Result<String, String> {
-    match value {
-        "panic" | "fatal" => Ok("error".into()),
-        "warning" => Ok("warn".into()),
-        other => Ok(other.to_owned()),
-    }
-}
-
-fn format(value: &str) -> Result<String, String> {
-    // logstash's is JSON too.
-    Ok(if value == "text" { "text" } else { "json" }.into())
-}
-
-fn version(value: &str) -> Result<String, String> {
-    match value {
-        "tls1.3" => Ok("1.3".into()),
-        // Older ones are not spoken.
-        "tls1.0" | "tls1.1" | "tls1.2" => Ok("1.2".into()),
-        _ => Err(format!(
-            "{} is not a version of TLS; write tls1.2 or tls1.3",
-            shown(value)
-        )),
-    }
-}
-
-/// Go writes `1h0m0s`, which is read here as well.
-fn wait(value: &str) -> Result<String, String> {
-    Ok(value.to_owned())
-}
-
 /// The settings that are carried one to one.
-type Row = (
-    &'static str,
-    &'static str,
-    fn(&str) -> Result<String, String>,
-);
+type Row = (&'static str, &'static str, Told);
 
 const SETTINGS: [Row; 43] = [
-    ("log.level", "LOG_LEVEL", level),
-    ("loglevel", "LOG_LEVEL", level),
-    ("log.formatter", "LOG_FORMAT", format),
-    ("log.accesslog.disabled", "LOG_ACCESS", inverted),
-    ("http.draintimeout", "TIMEOUTS_DRAIN", wait),
-    ("http.http2.disabled", "LISTENER_0_HTTP2", inverted),
-    ("http.tls.minimumtls", "LISTENER_0_TLS_MIN_VERSION", version),
-    ("auth.htpasswd.realm", "AUTH_REALM", same),
-    ("auth.htpasswd.path", "AUTH_HTPASSWD", same),
-    ("storage.delete.enabled", "REGISTRY_DELETE", flag),
-    ("storage.redirect.disable", "REGISTRY_REDIRECT", inverted),
+    ("log.level", "LOG_LEVEL", Told::Level),
+    ("loglevel", "LOG_LEVEL", Told::Level),
+    ("log.formatter", "LOG_FORMAT", Told::Format),
+    ("log.accesslog.disabled", "LOG_ACCESS", Told::Inverted),
+    ("http.draintimeout", "TIMEOUTS_DRAIN", Told::Same),
+    ("http.http2.disabled", "LISTENER_0_HTTP2", Told::Inverted),
+    (
+        "http.tls.minimumtls",
+        "LISTENER_0_TLS_MIN_VERSION",
+        Told::TlsVersion,
+    ),
+    ("auth.htpasswd.realm", "AUTH_REALM", Told::Same),
+    ("auth.htpasswd.path", "AUTH_HTPASSWD", Told::Same),
+    ("storage.delete.enabled", "REGISTRY_DELETE", Told::Flag),
+    (
+        "storage.redirect.disable",
+        "REGISTRY_REDIRECT",
+        Told::Inverted,
+    ),
     (
         "storage.maintenance.readonly.enabled",
         "REGISTRY_READ_ONLY",
-        flag,
+        Told::Flag,
     ),
-    ("storage.maintenance.readonly", "REGISTRY_READ_ONLY", flag),
+    (
+        "storage.maintenance.readonly",
+        "REGISTRY_READ_ONLY",
+        Told::Flag,
+    ),
     (
         "storage.maintenance.uploadpurging.age",
         "REGISTRY_UPLOAD_EXPIRY",
-        wait,
+        Told::Same,
     ),
     (
         "storage.filesystem.rootdirectory",
         "REGISTRY_FILESYSTEM_ROOTDIRECTORY",
-        same,
+        Told::Same,
     ),
-    ("storage.s3.bucket", "REGISTRY_S3_BUCKET", same),
-    ("storage.s3.region", "REGISTRY_S3_REGION", same),
+    ("storage.s3.bucket", "REGISTRY_S3_BUCKET", Told::Same),
+    ("storage.s3.region", "REGISTRY_S3_REGION", Told::Same),
     (
         "storage.s3.regionendpoint",
         "REGISTRY_S3_REGIONENDPOINT",
-        same,
+        Told::Same,
     ),
-    ("storage.s3.accesskey", "REGISTRY_S3_ACCESSKEY", same),
-    ("storage.s3.secretkey", "REGISTRY_S3_SECRETKEY", same),
-    ("storage.s3.sessiontoken", "REGISTRY_S3_SESSIONTOKEN", same),
+    ("storage.s3.accesskey", "REGISTRY_S3_ACCESSKEY", Told::Same),
+    ("storage.s3.secretkey", "REGISTRY_S3_SECRETKEY", Told::Same),
+    (
+        "storage.s3.sessiontoken",
+        "REGISTRY_S3_SESSIONTOKEN",
+        Told::Same,
+    ),
     (
         "storage.s3.forcepathstyle",
         "REGISTRY_S3_FORCEPATHSTYLE",
-        flag,
+        Told::Flag,
     ),
-    ("storage.s3.secure", "REGISTRY_S3_SECURE", flag),
-    ("storage.s3.skipverify", "REGISTRY_S3_SKIPVERIFY", flag),
-    ("storage.s3.encrypt", "REGISTRY_S3_ENCRYPT", flag),
-    ("storage.s3.keyid", "REGISTRY_S3_KEYID", same),
-    ("storage.s3.storageclass", "REGISTRY_S3_STORAGECLASS", same),
-    ("storage.s3.chunksize", "REGISTRY_S3_CHUNKSIZE", same),
+    ("storage.s3.secure", "REGISTRY_S3_SECURE", Told::Flag),
+    (
+        "storage.s3.skipverify",
+        "REGISTRY_S3_SKIPVERIFY",
+        Told::Flag,
+    ),
+    ("storage.s3.encrypt", "REGISTRY_S3_ENCRYPT", Told::Flag),
+    ("storage.s3.keyid", "REGISTRY_S3_KEYID", Told::Same),
+    (
+        "storage.s3.storageclass",
+        "REGISTRY_S3_STORAGECLASS",
+        Told::Same,
+    ),
+    ("storage.s3.chunksize", "REGISTRY_S3_CHUNKSIZE", Told::Same),
     (
         "storage.s3.rootdirectory",
         "REGISTRY_S3_ROOTDIRECTORY",
-        same,
+        Told::Same,
     ),
     (
         "storage.azure.accountname",
         "REGISTRY_AZURE_ACCOUNTNAME",
-        same,
+        Told::Same,
     ),
     (
         "storage.azure.accountkey",
         "REGISTRY_AZURE_ACCOUNTKEY",
-        same,
+        Told::Same,
     ),
-    ("storage.azure.container", "REGISTRY_AZURE_CONTAINER", same),
-    ("storage.azure.realm", "REGISTRY_AZURE_REALM", same),
+    (
+        "storage.azure.container",
+        "REGISTRY_AZURE_CONTAINER",
+        Told::Same,
+    ),
+    ("storage.azure.realm", "REGISTRY_AZURE_REALM", Told::Same),
     (
         "storage.azure.rootdirectory",
         "REGISTRY_AZURE_ROOTDIRECTORY",
-        same,
+        Told::Same,
     ),
     (
         "storage.azure.credentials.clientid",
         "REGISTRY_AZURE_CREDENTIALS_CLIENTID",
-        same,
+        Told::Same,
     ),
     (
         "storage.azure.credentials.tenantid",
         "REGISTRY_AZURE_CREDENTIALS_TENANTID",
-        same,
+        Told::Same,
     ),
     (
         "storage.azure.credentials.secret",
         "REGISTRY_AZURE_CREDENTIALS_SECRET",
-        same,
+        Told::Same,
     ),
-    ("storage.gcs.bucket", "REGISTRY_GCS_BUCKET", same),
-    ("storage.gcs.keyfile", "REGISTRY_GCS_KEYFILE", same),
+    ("storage.gcs.bucket", "REGISTRY_GCS_BUCKET", Told::Same),
+    ("storage.gcs.keyfile", "REGISTRY_GCS_KEYFILE", Told::Same),
     (
         "storage.gcs.rootdirectory",
         "REGISTRY_GCS_ROOTDIRECTORY",
-        same,
+        Told::Same,
     ),
-    ("storage.s3.usedualstack", "", flag),
-    ("storage.s3.accelerate", "", flag),
-    ("storage.s3.v4auth", "", flag),
+    ("storage.s3.usedualstack", "", Told::Flag),
+    ("storage.s3.accelerate", "", Told::Flag),
+    ("storage.s3.v4auth", "", Told::Flag),
 ];
 
 /// Said by nearly every file, and without effect on what clients and operators see here.

@@ -13,7 +13,7 @@ use self::carried::{Carried, Meaning};
 
 use super::container::{Found, Settings};
 use super::fault::{Fault, Place};
-use super::source::{Variables, shown};
+use super::source::Variables;
 
 /// The sections of registry:2's configuration; a variable of another kind is none of its.
 const SECTIONS: [&str; 15] = [
@@ -149,32 +149,13 @@ impl Words {
 
     fn tell(&self, settings: &mut Settings<'_>) {
         for (path, said) in &self.0 {
-            self.tell_one(settings, path, said);
+            tell(settings, path, said);
         }
         self.storage(settings);
         self.listener(settings);
         self.auth(settings);
         if self.get("storage.delete.enabled").is_none() {
             settings.set("REGISTRY_DELETE", "false", "storage.delete.enabled");
-        }
-    }
-
-    fn tell_one(&self, settings: &mut Settings<'_>, path: &str, said: &Said) {
-        let Said { value, label } = said;
-        match carried::meaning(path) {
-            Meaning::Setting(carried) if value.is_empty() => drop(carried),
-            Meaning::Setting(Carried { name, told }) => match told(value) {
-                Ok(value) => settings.set(name, &value, label),
-                Err(why) => settings.fault(label, why),
-            },
-            Meaning::Elsewhere | Meaning::Harmless => {}
-            Meaning::Hole(why) => settings.fault(label, why.to_owned()),
-            Meaning::NotCarried => {
-                if !value.is_empty() && value != "false" {
-                    let text = format!("{label}: is not carried by dockgate and has no effect");
-                    settings.found.warnings.push(text);
-                }
-            }
         }
     }
 
@@ -270,6 +251,25 @@ impl Words {
                  auth.htpasswd to let in those with a password alone"
                     .into(),
             );
+        }
+    }
+}
+
+/// One setting.
+fn tell(settings: &mut Settings<'_>, path: &str, said: &Said) {
+    let Said { value, label } = said;
+    match carried::meaning(path) {
+        Meaning::Setting(Carried { name, told }) if !value.is_empty() => match told.tell(value) {
+            Ok(value) => settings.set(name, &value, label),
+            Err(why) => settings.fault(label, why),
+        },
+        Meaning::Setting(_) | Meaning::Elsewhere | Meaning::Harmless => {}
+        Meaning::Hole(why) => settings.fault(label, why.to_owned()),
+        Meaning::NotCarried => {
+            if !value.is_empty() && value != "false" {
+                let text = format!("{label}: is not carried by dockgate and has no effect");
+                settings.found.warnings.push(text);
+            }
         }
     }
 }
