@@ -31,6 +31,7 @@ use crate::route::Route;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Entry;
 use crate::telemetry::RequestLine;
+use crate::telemetry::chain;
 
 use super::challenge::About;
 use super::strict::named_host;
@@ -213,13 +214,7 @@ impl Exchange {
 
     /// Tells the operator what went wrong, with its causes, once.
     pub(super) fn alarm(&self, fault: &dyn StdError) {
-        let mut text = fault.to_string();
-        let mut next = fault.source();
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
-        }
+        let text = chain(fault);
         error!(
             request.id = self.entry.request_id,
             reason = self.entry.reason,

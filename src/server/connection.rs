@@ -19,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::peer::Address;
 use crate::peer::Peer;
 use crate::peer::Scheme;
+use crate::telemetry::chain;
 use crate::tls::ServerTls;
 use crate::tls::Standing;
 
@@ -281,16 +282,4 @@ fn report(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         debug!(error = chain(&error), "connection broken");
     }
-}
-
-/// An error with its causes, for the log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
