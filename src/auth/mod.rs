@@ -318,6 +318,7 @@ mod tests {
             address: Address::Ip((Ipv4Addr::new(192, 0, 2, last), 4000).into()),
             scheme: Scheme::Https,
             sni: None,
+            tls_version: None,
             certificate: None,
             certificate_required: false,
         }

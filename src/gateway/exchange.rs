@@ -25,7 +25,6 @@ use crate::identity::Identity;
 use crate::net::TrustedNetworks;
 use crate::peer::Address;
 use crate::peer::Peer;
-use crate::peer::Scheme;
 use crate::route::Action;
 use crate::route::Route;
 use crate::telemetry::AccessLog;
@@ -96,7 +95,7 @@ impl Exchange {
             request_id: request_id.to_str().unwrap_or_default().to_owned(),
             reason: None,
             certificate: peer.certificate.as_ref().map(|c| c.name().to_owned()),
-            tls: (peer.scheme == Scheme::Https).then_some("TLS"),
+            tls: peer.tls_version,
         };
         Self {
             begun: Instant::now(),

@@ -84,6 +84,7 @@ pub(super) async fn serve(
             address,
             scheme: Scheme::Http,
             sni: None,
+            tls_version: None,
             certificate: None,
             certificate_required: door.certificate_required,
         };
@@ -94,6 +95,7 @@ pub(super) async fn serve(
             Ok(Ok((stream, handshake))) => {
                 peer.scheme = Scheme::Https;
                 peer.sni = handshake.sni;
+                peer.tls_version = handshake.version;
                 peer.certificate = handshake.certificate;
                 tracing::Span::current().record("tls.sni", peer.sni.as_deref());
                 debug!(tls.resumed = handshake.resumed, "handshake done");
