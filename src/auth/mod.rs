@@ -23,11 +23,12 @@ use zeroize::Zeroizing;
 use crate::config;
 use crate::identity::Identity;
 use crate::peer::{Address, Peer};
+use crate::turns::Source;
 
 use basic::Credentials;
 use delay::Delays;
 use htpasswd::{Hash, Passwords};
-use queue::{Queue, Source};
+use queue::Queue;
 use remember::Memory;
 
 pub(crate) use basic::bearer;
