@@ -51,6 +51,7 @@ pub(super) async fn forward(
         method: call.method.clone(),
         path_and_query,
         headers: request_headers(&mut call, upstream),
+        source: call.origin.address.into(),
     };
     let answer = upstream.send(head, body).await?;
     let status = answer.status().as_u16();
