@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::server::{Ended, Server, Source, commands};
 use crate::telemetry::Telemetry;
+use crate::telemetry::chain;
 
 use super::first_start;
 use super::load::{self, Found};
@@ -96,13 +97,6 @@ fn wrong(faults: &[String]) -> u8 {
 }
 
 fn failed(fault: &dyn std::error::Error) -> u8 {
-    let mut text = fault.to_string();
-    let mut next = fault.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    say(&text);
+    say(&chain(fault));
     FAILED
 }

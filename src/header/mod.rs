@@ -5,12 +5,14 @@
 
 mod forwarded;
 mod hop;
+mod link;
 mod location;
 
 use http::HeaderName;
 
 pub(crate) use forwarded::{Origin, describe_client, origin};
 pub(crate) use hop::{strip_request, strip_response};
+pub(crate) use link::rewrite_links;
 pub(crate) use location::{Broken, rewrite};
 
 /// The version header of the registry API, exactly once on every answer below `/v2/`.

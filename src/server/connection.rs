@@ -19,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::peer::Address;
 use crate::peer::Peer;
 use crate::peer::Scheme;
+use crate::telemetry::chain;
 use crate::tls::ServerTls;
 use crate::tls::Standing;
 
@@ -83,6 +84,7 @@ pub(super) async fn serve(
             address,
             scheme: Scheme::Http,
             sni: None,
+            tls_version: None,
             certificate: None,
             certificate_required: door.certificate_required,
         };
@@ -93,6 +95,7 @@ pub(super) async fn serve(
             Ok(Ok((stream, handshake))) => {
                 peer.scheme = Scheme::Https;
                 peer.sni = handshake.sni;
+                peer.tls_version = handshake.version;
                 peer.certificate = handshake.certificate;
                 tracing::Span::current().record("tls.sni", peer.sni.as_deref());
                 debug!(tls.resumed = handshake.resumed, "handshake done");
@@ -281,16 +284,4 @@ fn report(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         debug!(error = chain(&error), "connection broken");
     }
-}
-
-/// An error with its causes, for the log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
