@@ -13,6 +13,11 @@ const ROOT: &str = "docker/registry/v2";
 pub(crate) struct Key(String);
 
 impl Key {
+    /// The folder of everything.
+    pub(super) fn root() -> Self {
+        Self(ROOT.to_owned())
+    }
+
     /// The bytes of a blob; manifests are blobs too.
     pub(crate) fn blob(digest: &Digest) -> Self {
         let hex = digest.hex();

@@ -1,0 +1,163 @@
+//! A store in a folder, in the layout of registry:2.
+//!
+//! What is acknowledged survives a power cut on a file system that keeps no more than POSIX promises: bytes are synced
+//! before they take their name, the folder is synced after that, and so is every folder that was made on the way.
+//! Nothing outside the root is read or written, whatever links lie in it. Blocking calls have threads of their own.
+
+mod disk;
+mod list;
+mod place;
+mod root;
+mod saved;
+mod session;
+mod staging;
+mod stream;
+mod upload;
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use rustix::fs::OFlags;
+
+use super::{ByteStream, Entry, Error, Key, OpenError, UploadKey};
+use disk::Disk;
+use place::Place;
+
+pub(crate) use session::Session;
+
+/// A folder in the layout of registry:2.
+#[derive(Debug)]
+pub(crate) struct FileSystem {
+    disk: Disk,
+}
+
+impl FileSystem {
+    /// Opens the folder, or makes it. One that is mounted read-only opens, and fails when it is written to.
+    pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
+        let opened = root::open(root).map_err(|source| OpenError::Folder {
+            folder: root.to_path_buf(),
+            source,
+        });
+        Ok(Self {
+            disk: Disk::new(opened?),
+        })
+    }
+
+    pub(super) async fn check(&self) -> Result<(), Error> {
+        let key = Key::root();
+        let check = |place: &Place| Ok(root::check(place));
+        let standing = self.disk.run(&key, "written", check).await?;
+        standing.map_err(|source| Error::Failed {
+            key,
+            verb: "written",
+            source: Box::new(source),
+        })
+    }
+
+    pub(super) async fn read(&self, key: &Key, most: u64) -> Result<Option<Bytes>, Error> {
+        let path = key.as_str().to_owned();
+        let read = move |place: &Place| match place.file(&path, OFlags::RDONLY)? {
+            Some((file, facts)) => stream::read_whole(&file, facts.length, most).map(Some),
+            None => Ok(None),
+        };
+        match self.disk.run(key, "read", read).await? {
+            Some(None) => Err(Error::Corrupt {
+                key: key.clone(),
+                what: "it is longer than such a file can be",
+            }),
+            Some(Some(bytes)) => Ok(Some(bytes)),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn write(&self, key: &Key, bytes: Bytes) -> Result<(), Error> {
+        let path = key.as_str().to_owned();
+        let write = move |place: &Place| staging::write(place, &path, &bytes);
+        self.disk.run(key, "written", write).await
+    }
+
+    pub(super) async fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
+        let path = key.as_str().to_owned();
+        let size = move |place: &Place| {
+            let file = place.file(&path, OFlags::RDONLY)?;
+            Ok(file.map(|(_, facts)| facts.length))
+        };
+        self.disk.run(key, "read", size).await
+    }
+
+    pub(super) async fn stream(
+        &self,
+        key: &Key,
+        range: Range<u64>,
+    ) -> Result<Option<ByteStream>, Error> {
+        let path = key.as_str().to_owned();
+        let open = move |place: &Place| place.file(&path, OFlags::RDONLY);
+        let Some((file, _)) = self.disk.run(key, "read", open).await? else {
+            return Ok(None);
+        };
+        stream::read_on(&file);
+        let (disk, key) = (self.disk.clone(), key.clone());
+        Ok(Some(stream::stream(disk, key, Arc::new(file), range)))
+    }
+
+    pub(super) async fn remove(&self, key: &Key) -> Result<bool, Error> {
+        let path = key.as_str().to_owned();
+        let remove = move |place: &Place| staging::remove(place, &path);
+        self.disk.run(key, "removed", remove).await
+    }
+
+    pub(super) async fn remove_below(&self, folder: &Key) -> Result<(), Error> {
+        let path = folder.as_str().to_owned();
+        let remove = move |place: &Place| staging::remove_folder(place, &path);
+        self.disk.run(folder, "removed", remove).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        folder: &Key,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let (path, after) = (folder.as_str().to_owned(), after.map(str::to_owned));
+        let list = move |place: &Place| list::list(place, &path, after.as_deref(), most);
+        self.disk.run(folder, "listed", list).await
+    }
+
+    pub(super) async fn begin(&self, upload: &UploadKey, state: Bytes) -> Result<(), Error> {
+        let path = upload.folder().as_str().to_owned();
+        let begin = move |place: &Place| upload::begin(place, &path, state);
+        self.disk.run(upload.folder(), "written", begin).await
+    }
+
+    pub(super) async fn offset(&self, upload: &UploadKey) -> Result<Option<u64>, Error> {
+        let path = upload.folder().as_str().to_owned();
+        let saved = move |place: &Place| upload::saved(place, &path);
+        match self.disk.run(upload.folder(), "read", saved).await? {
+            Some(Some(saved)) => Ok(Some(saved.offset)),
+            Some(None) => Err(upload::damaged(upload)),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn resume(&self, upload: &UploadKey) -> Result<Option<Session>, Error> {
+        upload::resume(&self.disk, upload).await
+    }
+
+    pub(super) async fn touched(&self, upload: &UploadKey) -> Result<Option<SystemTime>, Error> {
+        let path = upload.folder().as_str().to_owned();
+        let touched = move |place: &Place| upload::touched(place, &path);
+        self.disk.run(upload.folder(), "read", touched).await
+    }
+
+    pub(super) async fn tidy(&self, age: Duration) -> Result<(), Error> {
+        // A clock that does not reach back that far: nothing is that old.
+        let Some(before) = SystemTime::now().checked_sub(age) else {
+            return Ok(());
+        };
+        let tidy = move |place: &Place| staging::tidy(place, before);
+        self.disk.run(&Key::root(), "removed", tidy).await
+    }
+}

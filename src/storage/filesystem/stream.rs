@@ -1,0 +1,156 @@
+//! Files read as they are taken.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use rustix::buffer::spare_capacity;
+use rustix::fd::OwnedFd;
+use rustix::fs::Advice;
+use rustix::io::{Result as Step, retry_on_intr};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::super::{ByteStream, Error, Key};
+use super::disk::{Disk, Turn, ended, failed};
+
+/// Bytes of the first buffer, and the fewest of any.
+const SMALL: usize = 64 * 1024;
+
+/// The most bytes of a buffer. A stream has two at most: the one that was taken last and the next one.
+const LARGE: usize = 1024 * 1024;
+
+/// Whoever comes back for more sooner than this gets larger buffers.
+const FAST: Duration = Duration::from_millis(4);
+
+/// Whoever takes longer than this gets smaller ones: memory that waits for a slow reader serves nobody.
+const SLOW: Duration = Duration::from_millis(16);
+
+/// The bytes `range` of a file. While one buffer is taken, the next one is read.
+pub(super) fn stream(disk: Disk, key: Key, file: Arc<OwnedFd>, range: Range<u64>) -> ByteStream {
+    let reading = Reading {
+        disk,
+        key,
+        file,
+        left: range,
+        size: SMALL,
+        ahead: None,
+        gave: None,
+    };
+    futures_util::stream::unfold(Some(reading), |reading| async {
+        let mut reading = reading?;
+        match reading.next().await? {
+            Ok(bytes) => Some((Ok(bytes), Some(reading))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed()
+}
+
+struct Reading {
+    disk: Disk,
+    key: Key,
+    file: Arc<OwnedFd>,
+    /// What no job was given yet.
+    left: Range<u64>,
+    /// Bytes of the next buffer.
+    size: usize,
+    /// The next buffer.
+    ahead: Option<Ahead>,
+    /// When the last buffer was given away.
+    gave: Option<Instant>,
+}
+
+/// A buffer that is being read.
+struct Ahead {
+    wanted: usize,
+    job: JoinHandle<Step<Vec<u8>>>,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        self.adapt();
+        let Ahead { wanted, job } = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => self.begin().await?,
+        };
+        let bytes = match ended(job.await) {
+            Ok(bytes) if bytes.len() == wanted => bytes,
+            Ok(_) => {
+                let (key, what) = (self.key.clone(), "it is shorter than it was");
+                return Some(Err(Error::Corrupt { key, what }));
+            }
+            Err(error) => return Some(Err(failed(&self.key, "read", error))),
+        };
+        self.ahead = self.begin_if_idle();
+        self.gave = Some(Instant::now());
+        Some(Ok(bytes.into()))
+    }
+
+    async fn begin(&mut self) -> Option<Ahead> {
+        let turn = self.disk.turn().await;
+        self.begin_in(turn)
+    }
+
+    fn begin_if_idle(&mut self) -> Option<Ahead> {
+        let turn = self.disk.turn_now()?;
+        self.begin_in(turn)
+    }
+
+    fn begin_in(&mut self, turn: Turn) -> Option<Ahead> {
+        let (file, at, wanted) = self.piece()?;
+        let job = self.disk.start(turn, move |_| read(&file, at, wanted));
+        self.left.start += wanted as u64;
+        Some(Ahead { wanted, job })
+    }
+
+    /// The file, where the next buffer begins in it, and its length; `None` at the end.
+    fn piece(&self) -> Option<(Arc<OwnedFd>, u64, usize)> {
+        let left = self.left.end.saturating_sub(self.left.start);
+        let wanted = usize::try_from(left).map_or(self.size, |left| left.min(self.size));
+        (wanted > 0).then(|| (Arc::clone(&self.file), self.left.start, wanted))
+    }
+
+    /// Fits the next buffer to the pace of the reader.
+    fn adapt(&mut self) {
+        let Some(gave) = self.gave else { return };
+        let took = gave.elapsed();
+        if took < FAST {
+            self.size = (self.size * 2).min(LARGE);
+        } else if took > SLOW {
+            self.size = (self.size / 2).max(SMALL);
+        }
+    }
+}
+
+/// Reads `wanted` bytes, or fewer where the file ends before.
+fn read(file: &OwnedFd, at: u64, wanted: usize) -> Step<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(wanted);
+    while bytes.len() < wanted {
+        let at = at + bytes.len() as u64;
+        // The buffer may have become larger than was asked for, so what is read is cut off at the end.
+        if retry_on_intr(|| rustix::io::pread(file, spare_capacity(&mut bytes), at))? == 0 {
+            break;
+        }
+    }
+    bytes.truncate(wanted);
+    Ok(bytes)
+}
+
+/// Reads a whole file of at most `most` bytes; `None`: it has more.
+pub(super) fn read_whole(file: &OwnedFd, length: u64, most: u64) -> Step<Option<Bytes>> {
+    let Some(wanted) = usize::try_from(length).ok().filter(|_| length <= most) else {
+        return Ok(None);
+    };
+    // One byte more than it had a moment ago: if that comes, somebody is writing to it.
+    let bytes = read(file, 0, wanted + 1)?;
+    Ok((bytes.len() as u64 <= most).then(|| bytes.into()))
+}
+
+/// Tells the system that a file will be read from one end to the other.
+pub(super) fn read_on(file: &OwnedFd) {
+    // Advice only: what it says is no error.
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
+}
