@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -25,6 +26,72 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     http_body_util::Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+/// A body of `length` bytes made of a stream. One that ends early, or goes on, is cut: it never looks complete.
+pub(crate) fn streamed<S, E>(stream: S, length: u64) -> Body
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: Into<BoxError>,
+{
+    Measured {
+        stream,
+        left: length,
+    }
+    .boxed_unsync()
+}
+
+pin_project! {
+    /// A stream that must have so many bytes.
+    struct Measured<S> {
+        #[pin]
+        stream: S,
+        left: u64,
+    }
+}
+
+/// What was to be sent has another length than was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the content that is to be sent has another length than was announced")]
+struct WrongLength;
+
+impl<S, E> HttpBody for Measured<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        if *this.left == 0 {
+            return Poll::Ready(None);
+        }
+        let item = match ready!(this.stream.poll_next(cx)) {
+            Some(Ok(data)) => match this.left.checked_sub(data.len() as u64) {
+                Some(left) => {
+                    *this.left = left;
+                    Ok(Frame::data(data))
+                }
+                None => Err(WrongLength.into()),
+            },
+            Some(Err(error)) => Err(error.into()),
+            None => Err(WrongLength.into()),
+        };
+        Poll::Ready(Some(item))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
 }
 
 /// Why a client's body ended before its end. Travels through the upstream connection as the body's error, so that a
@@ -215,5 +282,18 @@ mod tests {
         let stream = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
         let (body, _) = watched(stream.boxed_unsync());
         assert!(body.collect().await.unwrap().trailers().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_another_length_than_was_announced_is_cut() {
+        let body = |length| {
+            let pieces = ["12", "345"].map(|piece| Ok::<_, BoxError>(Bytes::from(piece)));
+            streamed(futures_util::stream::iter(pieces), length)
+        };
+        assert_eq!(body(5).size_hint().exact(), Some(5));
+        assert_eq!(body(5).collect().await.unwrap().to_bytes(), "12345");
+        assert!(body(4).collect().await.is_err());
+        assert!(body(6).collect().await.is_err());
+        assert!(body(0).is_end_stream());
     }
 }

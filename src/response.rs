@@ -19,8 +19,8 @@ pub(crate) fn json(status: StatusCode, text: impl Into<bytes::Bytes>) -> Respons
     response
 }
 
-/// The error document of the distribution specification, "Error Codes".
-pub(crate) fn error_document(code: Code, message: &str, detail: &serde_json::Value) -> String {
+/// The error document of the distribution specification, "Error Codes", with one error for each detail.
+pub(crate) fn error_document(code: Code, message: &str, details: &[serde_json::Value]) -> String {
     #[derive(Serialize)]
     struct One<'a> {
         code: &'a str,
@@ -29,14 +29,15 @@ pub(crate) fn error_document(code: Code, message: &str, detail: &serde_json::Val
     }
     #[derive(Serialize)]
     struct All<'a> {
-        errors: [One<'a>; 1],
+        errors: Vec<One<'a>>,
     }
+    let one = |detail| One {
+        code: code.as_str(),
+        message,
+        detail,
+    };
     let all = All {
-        errors: [One {
-            code: code.as_str(),
-            message,
-            detail,
-        }],
+        errors: details.iter().map(one).collect(),
     };
     let mut text = serde_json::to_string(&all).unwrap_or_else(|_| "{\"errors\":[]}".to_owned());
     text.push('\n');

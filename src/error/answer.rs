@@ -9,20 +9,23 @@ use crate::acl::Denied;
 use crate::auth::Refusal;
 use crate::body::ClientFault;
 use crate::oci::Code;
+use crate::registry;
 use crate::route::Fault;
 use crate::upstream;
 
+use super::embedded::{out_of_order, registry_answer, unsatisfiable};
 use super::{Answer, Challenge, Error, HeadFault, TokenFault};
 
 impl Error {
     /// The request's body was not read to its end and cannot be: it broke, or the client stopped sending.
     pub(crate) fn breaks_the_body(&self) -> bool {
-        matches!(
-            self,
-            Self::Upstream(upstream::Error::Client(
-                ClientFault::Malformed | ClientFault::Gone | ClientFault::Stalled
-            ))
-        )
+        let fault = match self {
+            Self::Upstream(upstream::Error::Client(fault))
+            | Self::Registry(registry::Error::Client(fault))
+            | Self::Body(fault) => fault,
+            _ => return false,
+        };
+        !matches!(fault, ClientFault::TooLarge(_))
     }
 
     /// What the client gets, and what the log is told.
@@ -46,6 +49,15 @@ impl Error {
                 UNUSABLE,
             )
             .alarming(),
+            Self::Registry(error) => registry_answer(error),
+            Self::OutOfOrder(place) => out_of_order(place, self),
+            Self::ContentRange(fault) => Answer::new(
+                StatusCode::BAD_REQUEST,
+                Code::BlobUploadInvalid,
+                "range",
+                fault,
+            ),
+            Self::Range { size } => unsatisfiable(*size, self),
             Self::Panicked => Answer::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Code::Unknown,
@@ -101,7 +113,7 @@ fn route_fault(fault: &Fault) -> Answer {
     }
 }
 
-fn too_large<M: fmt::Display + ?Sized>(manifest: bool, message: &M) -> Answer {
+pub(super) fn too_large<M: fmt::Display + ?Sized>(manifest: bool, message: &M) -> Answer {
     let code = if manifest {
         Code::ManifestInvalid
     } else {
@@ -232,7 +244,7 @@ fn upstream_answer(error: &upstream::Error) -> Answer {
     }
 }
 
-fn client_answer(fault: ClientFault) -> Answer {
+pub(super) fn client_answer(fault: ClientFault) -> Answer {
     match fault {
         ClientFault::Malformed => Answer::new(
             StatusCode::BAD_REQUEST,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use crate::oci::Code;
 
@@ -35,6 +35,10 @@ pub(crate) struct Answer {
     pub allow: Option<&'static str>,
     /// For the `Retry-After` header.
     pub retry_after: Option<Duration>,
+    /// Further headers.
+    pub headers: HeaderMap,
+    /// What is missing, where that is what is wrong: an error object for each.
+    pub missing: Vec<String>,
     /// What the log says of it beyond the access line, where a person may have to act.
     pub alarm: bool,
 }
@@ -54,6 +58,8 @@ impl Answer {
             challenge: None,
             allow: None,
             retry_after: None,
+            headers: HeaderMap::new(),
+            missing: Vec::new(),
             alarm: false,
         }
     }

@@ -1,16 +1,21 @@
 //! Every error of a request becomes one answer, here and nowhere else.
 //!
 //! Three families: the client's fault (4xx, told what is wrong), the upstream's (502, 503, 504, names no host), ours
-//! (500, no insides). An answer carries a code of the distribution specification and a sentence of our own: docker
+//! and our store's (500, 503, 507, no insides). An answer carries a code of the distribution specification and a sentence of our own: docker
 //! repeats a push for 50 s when it gets a standard sentence without detail.
 
 mod answer;
+mod embedded;
 mod face;
+
+use http::HeaderMap;
 
 use crate::acl::Denied;
 use crate::auth::Refusal;
 use crate::body::ClientFault;
+use crate::header::BadContentRange;
 use crate::header::Broken;
+use crate::registry;
 use crate::route::Fault;
 use crate::upstream;
 
@@ -54,9 +59,33 @@ pub(crate) enum Error {
     /// The upstream's redirect cannot be passed on.
     #[error(transparent)]
     Location(#[from] Broken),
+    /// The embedded registry says no.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// A chunk of an upload does not belong where the upload ends.
+    #[error("the chunk does not begin where the upload ends; go on at byte {}", .0.offset)]
+    OutOfOrder(Box<OutOfOrder>),
+    /// The place of a chunk cannot be read.
+    #[error(transparent)]
+    ContentRange(#[from] BadContentRange),
+    /// None of the parts that are wanted of a blob exist.
+    #[error("the range lies beyond the end of the blob, which has {size} bytes")]
+    Range {
+        /// Bytes of the blob.
+        size: u64,
+    },
     /// A bug of ours; the panic is in the log.
     #[error("the request could not be handled")]
     Panicked,
+}
+
+/// Where an upload is to be gone on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfOrder {
+    /// Bytes that are there.
+    pub offset: u64,
+    /// The headers that tell it: `Range`, `Location` and the id.
+    pub headers: HeaderMap,
 }
 
 /// What is wrong with the head of a request, beyond what a parser sees.

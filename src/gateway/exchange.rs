@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{EXPECT, REFERER, USER_AGENT};
@@ -53,6 +53,12 @@ pub(super) struct Exchange {
 /// What nginx logs for a client that went away before it was answered; no client ever sees it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// The embedded registry among the backends.
+const EMBEDDED: &str = "registry";
+
+/// A body of ours was cut, because its bytes could not be read.
+const STORAGE_ERROR: &str = "storage_error";
+
 impl Exchange {
     /// Notes what the head says.
     pub(super) fn begin(
@@ -91,6 +97,7 @@ impl Exchange {
             repository: None,
             action: None,
             duration: Duration::ZERO,
+            backend: None,
             upstream_status: None,
             request_id: request_id.to_str().unwrap_or_default().to_owned(),
             reason: None,
@@ -201,6 +208,11 @@ impl Exchange {
         http1 && (self.expects_continue || error.breaks_the_body())
     }
 
+    /// Notes who is to answer.
+    pub(super) fn backend(&mut self, name: &'static str) {
+        self.entry.backend = Some(name);
+    }
+
     /// Notes what the registry behind us answered.
     pub(super) fn upstream(&mut self, status: Option<u16>) {
         self.entry.upstream_status = status.and_then(|s| StatusCode::from_u16(s).ok());
@@ -213,22 +225,47 @@ impl Exchange {
 
     /// Tells the operator what went wrong, with its causes, once.
     pub(super) fn alarm(&self, fault: &dyn StdError) {
-        let text = chain(fault);
         error!(
             request.id = self.entry.request_id,
             reason = self.entry.reason,
             repo = self.entry.repository,
-            "request failed: {text}"
+            "request failed: {}",
+            chain(fault)
         );
     }
 
     /// The answer, which writes the access line when its body has ended, however it ends.
     pub(super) fn finish(mut self, response: Response<Body>) -> Response<Body> {
         self.entry.status = response.status();
+        if self.entry.backend == Some(EMBEDDED) {
+            return response.map(|body| self.watch_ours(body));
+        }
         response.map(|body| {
             let tell = move |end: End, bytes: u64| self.tell(end, bytes);
             Watched::new(body, tell).boxed_unsync()
         })
+    }
+
+    /// A body of our own that breaks is a matter for the operator: the store has failed in the middle of it.
+    fn watch_ours(mut self, body: Body) -> Body {
+        let broken: Arc<OnceLock<String>> = Arc::default();
+        let cause = Arc::clone(&broken);
+        let body = body.map_err(move |error| {
+            let _ = cause.set(chain(&*error));
+            error
+        });
+        let tell = move |end: End, bytes: u64| {
+            if let Some(text) = broken.get() {
+                error!(
+                    request.id = self.entry.request_id,
+                    reason = STORAGE_ERROR,
+                    repo = self.entry.repository,
+                    "answer cut short: {text}"
+                );
+            }
+            self.tell(end, bytes);
+        };
+        Watched::new(body, tell).boxed_unsync()
     }
 
     fn tell(&mut self, end: End, bytes: u64) {
@@ -236,7 +273,8 @@ impl Exchange {
         let entry = &mut self.entry;
         match end {
             End::Complete => {}
-            // What broke says the debug log; here it is the upstream's body that did not come to its end.
+            // It is the body of the registry, behind us or ours, that did not come to its end.
+            End::Cut if entry.backend == Some(EMBEDDED) => entry.reason = Some(STORAGE_ERROR),
             End::Cut => entry.reason = entry.reason.or(Some("upstream_truncated")),
             End::Abandoned => entry.reason = entry.reason.or(Some("client_aborted")),
         }

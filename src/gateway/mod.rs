@@ -28,6 +28,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::acl::Acl;
+use crate::acl::Denied;
 use crate::auth;
 use crate::body::Body;
 use crate::config;
@@ -38,18 +39,24 @@ use crate::error::Error;
 use crate::handler::Asked;
 use crate::handler::Backend;
 use crate::handler::Call;
+use crate::handler::Embedded;
 use crate::handler::Wanted;
 use crate::handler::handle;
+use crate::handler::hidden;
 use crate::header::API_VERSION;
 use crate::header::REQUEST_ID;
 use crate::identity::Identity;
 use crate::net::TrustedNetworks;
 use crate::peer::Peer;
 use crate::peer::Scheme;
+use crate::registry;
+use crate::registry::Registry;
+use crate::registry::Swept;
 use crate::response::error_document;
 use crate::response::json;
 use crate::route::Action;
 use crate::route::Route;
+use crate::storage::OpenError;
 use crate::telemetry::AccessLog;
 use crate::upstream::LoadError;
 use crate::upstream::Upstream;
@@ -84,6 +91,9 @@ pub(crate) enum BuildError {
     /// What the upstream needs.
     #[error(transparent)]
     Upstream(#[from] LoadError),
+    /// Where the embedded registry keeps its content.
+    #[error(transparent)]
+    Storage(#[from] OpenError),
     /// A pattern of user agents; the configuration has compiled it before.
     #[error(transparent)]
     Pattern(#[from] agents::PatternError),
@@ -101,12 +111,9 @@ impl Gateway {
         previous: Option<&Self>,
     ) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
         let desk = Desk::load(config, previous.map(|old| &old.desk));
-        let upstream = match &config.backend {
-            config::Backend::Upstream(upstream) => Upstream::load(upstream).map(Backend::Upstream),
-            config::Backend::Registry(_) => todo!(),
-        };
+        let backend = backend(config, previous.map(|old| &old.backend));
         let agents = UserAgents::new(&config.clients);
-        match (desk, upstream, agents) {
+        match (desk, backend, agents) {
             (Ok((desk, warnings)), Ok(backend), Ok(agents)) => Ok((
                 Self {
                     agents,
@@ -121,16 +128,10 @@ impl Gateway {
                 },
                 warnings,
             )),
-            (desk, upstream, agents) => {
+            (desk, backend, agents) => {
                 let mut all: Vec<BuildError> = Vec::new();
                 all.extend(desk.err().into_iter().flatten().map(BuildError::from));
-                all.extend(
-                    upstream
-                        .err()
-                        .unwrap_or_default()
-                        .into_iter()
-                        .map(BuildError::from),
-                );
+                all.extend(backend.err().unwrap_or_default());
                 all.extend(agents.err().map(BuildError::from));
                 Err(all)
             }
@@ -145,6 +146,17 @@ impl Gateway {
     /// Reads these files again; each that is broken leaves what was in force before.
     pub(crate) fn reload_credentials(&self) -> Vec<Result<Vec<auth::Warning>, auth::Error>> {
         self.desk.reload()
+    }
+
+    /// Removes what clients of the embedded registry left behind; of a registry behind the gate that is its own job.
+    ///
+    /// # Errors
+    /// Its storage failed; what was removed before is gone.
+    pub(crate) async fn sweep(&self) -> Result<Swept, registry::Error> {
+        match &self.backend {
+            Backend::Upstream(_) => Ok(Swept::default()),
+            Backend::Registry(embedded) => embedded.registry.sweep(embedded.upload_expiry).await,
+        }
     }
 
     /// Answers one request, whatever happens.
@@ -187,7 +199,12 @@ impl Gateway {
             .authenticate(&client, &route, &parts.headers, &asked, exchange)
             .await?;
         exchange.identity(&identity);
-        let permit = self.acl.authorize(&identity, peer, &route.access())?;
+        let permit = self.acl.authorize(&identity, peer, &route.access());
+        match &permit {
+            Ok(_) if route.reaches_a_registry() => exchange.backend(self.backend.name()),
+            Err(Denied::Hidden(_)) => exchange.reason("hidden"),
+            _ => {}
+        }
         let call = Call {
             route: &route,
             method: &parts.method,
@@ -204,6 +221,10 @@ impl Gateway {
                 grants: asked.grants,
                 service: tokens.service(exchange.host()).into_owned(),
             }),
+        };
+        let permit = match (permit, hidden(&self.backend, &call)) {
+            (Err(Denied::Hidden(_)), Some(nothing)) => return nothing,
+            (permit, _) => permit?,
         };
         let (response, upstream_status) = handle(&self.backend, permit, call, body).await?;
         exchange.upstream(upstream_status);
@@ -303,6 +324,27 @@ impl Gateway {
     }
 }
 
+/// Where content comes from. An embedded registry with the same settings goes on as it is.
+fn backend(config: &Config, previous: Option<&Backend>) -> Result<Backend, Vec<BuildError>> {
+    let section = match &config.backend {
+        config::Backend::Registry(section) => section,
+        config::Backend::Upstream(section) => {
+            let loaded = Upstream::load(section).map(Backend::Upstream);
+            return loaded.map_err(|all| all.into_iter().map(BuildError::from).collect());
+        }
+    };
+    let registry = match previous {
+        Some(Backend::Registry(old)) if old.registry.is_made_of(section) => {
+            Arc::clone(&old.registry)
+        }
+        _ => Arc::new(Registry::open(section).map_err(|e| vec![e.into()])?),
+    };
+    Ok(Backend::Registry(Embedded {
+        registry,
+        upload_expiry: section.upload_expiry,
+    }))
+}
+
 /// Browsers must not guess at what a blob is.
 const NO_SNIFFING: (HeaderName, HeaderValue) = (
     http::header::X_CONTENT_TYPE_OPTIONS,
@@ -311,12 +353,19 @@ const NO_SNIFFING: (HeaderName, HeaderValue) = (
 
 /// The answer of an error, but for what depends on the request.
 fn document(answer: &Answer, request_id: &HeaderValue) -> Response<Body> {
-    let detail = serde_json::json!({ "request": request_id.to_str().unwrap_or_default() });
-    let mut response = json(
-        answer.status,
-        error_document(answer.code, &answer.message, &detail),
-    );
+    let request = request_id.to_str().unwrap_or_default();
+    let detail = |missing| match missing {
+        None => serde_json::json!({ "request": request }),
+        Some(digest) => serde_json::json!({ "request": request, "digest": digest }),
+    };
+    let details: Vec<_> = match answer.missing.as_slice() {
+        [] => vec![detail(None)],
+        missing => missing.iter().map(|digest| detail(Some(digest))).collect(),
+    };
+    let text = error_document(answer.code, &answer.message, &details);
+    let mut response = json(answer.status, text);
     let headers = response.headers_mut();
+    headers.extend(answer.headers.clone());
     if let Some(allow) = answer.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }

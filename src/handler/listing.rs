@@ -8,37 +8,28 @@
 use std::collections::BTreeSet;
 
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LINK, RANGE,
+    ACCEPT_ENCODING, CONTENT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, LINK, RANGE,
 };
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use serde::Serialize;
 
 use crate::acl::Permit;
 use crate::body::Body;
 use crate::body::empty;
 use crate::error::Error;
 use crate::oci::{ListReader, Reference, Repositories, RepositoryName, Tags};
-use crate::response::json;
 use crate::route::Paging;
 use crate::route::linked_query;
-use crate::route::next_link;
 use crate::route::page_query;
 use crate::upstream;
 use crate::upstream::Head;
 use crate::upstream::Upstream;
 
 use super::forward::{bring_back, request_headers};
+use super::page::{REPOSITORIES, TAGS, page};
 use super::{Call, Visible};
-
-/// Repositories on a page when the client names no number, as in registry:2.
-const REPOSITORIES: usize = 100;
-
-/// Tags on a page when the client names no number. Scripts that know no paging ask so and expect all tags; beyond
-/// this many, 1.3 MiB at their longest, a `Link` leads on.
-const TAGS: usize = 10_000;
 
 /// What the upstream is asked for at once; registry:2 refuses more with 400.
 const UPSTREAM_PAGE: usize = 1000;
@@ -142,34 +133,6 @@ pub(super) async fn catalog(
     let next = names.last().filter(|_| more);
     let next = next.map(|last| (size, last.as_str()));
     Ok((page(&call, &document, next), Some(status)))
-}
-
-/// A list as its answer; `next` is the size of the next page and the name that it comes after.
-fn page(call: &Call<'_>, document: &impl Serialize, next: Option<(usize, &str)>) -> Response<Body> {
-    let mut response = document_for(call, document);
-    if let Some((size, last)) = next {
-        let link = next_link(&call.route.path(), size, last);
-        // Visible ASCII by its making.
-        if let Ok(link) = HeaderValue::from_str(&link) {
-            response.headers_mut().insert(LINK, link);
-        }
-    }
-    response
-}
-
-/// A JSON document, without its body for HEAD.
-pub(super) fn document_for(call: &Call<'_>, document: &impl Serialize) -> Response<Body> {
-    let mut text = serde_json::to_string(document).unwrap_or_default();
-    text.push('\n');
-    let length = text.len();
-    let mut response = json(StatusCode::OK, text);
-    if call.method == Method::HEAD {
-        *response.body_mut() = empty();
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    response
 }
 
 /// The upstream's refusal, as it is.
@@ -401,6 +364,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use http::HeaderValue;
     use hyper::Request;
     use hyper::body::Incoming;
     use hyper::service::service_fn;
@@ -410,6 +374,8 @@ mod tests {
 
     use crate::body::full;
     use crate::config;
+    use crate::response::json;
+    use crate::route::next_link;
 
     use super::*;
 

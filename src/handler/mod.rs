@@ -1,12 +1,18 @@
-//! What a permitted request is handed to: the registry behind the gate, or the gate's own few endpoints.
+//! What a permitted request is handed to: the registry behind the gate, the embedded one, or the gate's own few
+//! endpoints.
 //!
 //! No handler runs without a [`Permit`]; the dispatch is exhaustive, so a new target must be given a place.
 
 mod forward;
 mod listing;
+mod page;
 mod probe;
+mod registry;
 mod search;
 mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Response};
 
@@ -18,10 +24,12 @@ use crate::header::Origin;
 use crate::identity::Identity;
 use crate::oci::RepositoryName;
 use crate::peer::Peer;
+use crate::registry::Registry;
 use crate::route::Route;
 use crate::route::Target;
 use crate::upstream::Upstream;
 
+pub(crate) use registry::hidden;
 pub(crate) use token::{Asked, Wanted};
 
 /// Where content comes from.
@@ -29,6 +37,38 @@ pub(crate) use token::{Asked, Wanted};
 pub(crate) enum Backend {
     /// A registry behind the gate.
     Upstream(Upstream),
+    /// The registry inside of it.
+    Registry(Embedded),
+}
+
+/// The embedded registry, and what is to be done for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Embedded {
+    /// The registry, which outlives a reload that does not concern it.
+    pub registry: Arc<Registry>,
+    /// Uploads that nobody touched for so long are abandoned.
+    pub upload_expiry: Duration,
+}
+
+impl Backend {
+    /// The word for it in logs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Upstream(_) => "upstream",
+            Self::Registry(_) => "registry",
+        }
+    }
+
+    /// Whether content can be had. Of a registry behind the gate only requests tell; nothing is asked of it here.
+    ///
+    /// # Errors
+    /// The embedded registry's storage does not answer.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Upstream(_) => Ok(()),
+            Self::Registry(embedded) => Ok(embedded.registry.check().await?),
+        }
+    }
 }
 
 /// One request as a handler gets it, but for its body.
@@ -95,6 +135,10 @@ pub(crate) async fn handle(
             let pullable = acl.pullable(call.identity);
             let visible = |name: &RepositoryName| pullable.contains(name.as_str());
             search::search(upstream, permit, call, &visible).await
+        }
+        (_, Backend::Registry(embedded)) => {
+            let registry = &embedded.registry;
+            Ok((registry::answer(registry, permit, call, body).await?, None))
         }
     }
 }

@@ -28,6 +28,16 @@ pub(crate) struct Origin {
     pub reported: Option<String>,
 }
 
+impl Origin {
+    /// A path of ours as an absolute URL in the client's own terms; the path alone for a client that named no host.
+    pub(crate) fn url(&self, path: &str) -> String {
+        match self.host.as_ref().and_then(|host| host.to_str().ok()) {
+            Some(host) => format!("{}://{host}{path}", self.scheme.as_str()),
+            None => path.to_owned(),
+        }
+    }
+}
+
 /// The client behind a connection: the socket's own facts, or what a trusted proxy says of them.
 ///
 /// Of a list of addresses the rightmost untrusted one counts: whatever stands further left was written by it.

@@ -7,6 +7,7 @@ mod forwarded;
 mod hop;
 mod link;
 mod location;
+mod range;
 
 use http::HeaderName;
 
@@ -14,6 +15,7 @@ pub(crate) use forwarded::{Origin, describe_client, origin};
 pub(crate) use hop::{strip_request, strip_response};
 pub(crate) use link::rewrite_links;
 pub(crate) use location::{Broken, rewrite};
+pub(crate) use range::{BadContentRange, Part, Selection, content_range, is_unchanged, selection};
 
 /// The version header of the registry API, exactly once on every answer below `/v2/`.
 pub(crate) const API_VERSION: HeaderName =
@@ -21,3 +23,15 @@ pub(crate) const API_VERSION: HeaderName =
 
 /// The id under which a request stands in our log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The digest of the content that an answer is about.
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// The id of an upload.
+pub(crate) const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// The manifest that a pushed manifest refers to: the registry keeps the list of referrers itself.
+pub(crate) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
+/// The filters that a list of referrers went through.
+pub(crate) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");

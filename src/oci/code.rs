@@ -11,6 +11,12 @@ pub(crate) enum Code {
     ManifestUnknown,
     /// There is no such blob in the repository.
     BlobUnknown,
+    /// The upload cannot be gone on with in this way.
+    BlobUploadInvalid,
+    /// There is no such upload.
+    BlobUploadUnknown,
+    /// The manifest names content that the repository does not have.
+    ManifestBlobUnknown,
     /// The tag is malformed (distribution's own; the specification folds it into the name).
     TagInvalid,
     /// The digest is malformed or does not match.
@@ -43,6 +49,9 @@ impl Code {
             Self::NameUnknown => "NAME_UNKNOWN",
             Self::ManifestUnknown => "MANIFEST_UNKNOWN",
             Self::BlobUnknown => "BLOB_UNKNOWN",
+            Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
+            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
+            Self::ManifestBlobUnknown => "MANIFEST_BLOB_UNKNOWN",
             Self::TagInvalid => "TAG_INVALID",
             Self::DigestInvalid => "DIGEST_INVALID",
             Self::ManifestInvalid => "MANIFEST_INVALID",

@@ -55,6 +55,11 @@ pub(crate) struct Access<'a> {
 }
 
 impl Route {
+    /// Whether it is about content, and not answered by the gate itself.
+    pub(crate) fn reaches_a_registry(&self) -> bool {
+        !matches!(self.target, Target::Ping | Target::Token(_))
+    }
+
     /// The right that this route needs.
     pub(crate) fn access(&self) -> Access<'_> {
         let reads = matches!(self.verb, Verb::Get | Verb::Head);

@@ -15,8 +15,8 @@ use http::{Method, Uri};
 use crate::oci::{Digest, Invalid, Reference, RepositoryName};
 
 pub(crate) use access::{Access, Action};
-pub(crate) use paging::{Paging, linked_query, next_link, page_query, value};
-pub(crate) use query::{Mount, form};
+pub(crate) use paging::{Paging, linked_query, next_filtered_link, next_link, page_query, value};
+pub(crate) use query::{Mount, digest, form};
 pub(crate) use scope::asked;
 
 /// One request target of the house, parsed.

@@ -76,6 +76,13 @@ pub(crate) fn next_link(path: &str, n: usize, last: &str) -> String {
     format!("<{path}?{query}>; rel=\"next\"")
 }
 
+/// The same for a list that keeps to a filter.
+pub(crate) fn next_filtered_link(path: &str, n: usize, last: &str, filter: (&str, &str)) -> String {
+    let query = page_query(Some(n), Some(last));
+    let (key, value) = filter;
+    format!("<{path}?{key}={}&{query}>; rel=\"next\"", encode(value))
+}
+
 /// The query behind the `next` of a `Link` header to another page of `path`; the target may be relative or absolute.
 pub(crate) fn linked_query<'a>(link: &'a str, path: &str) -> Option<&'a str> {
     link.split('<').skip(1).find_map(|link| {

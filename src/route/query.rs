@@ -1,6 +1,6 @@
 //! The query of a request: its bytes, and the two parameters that decide about rights.
 
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Code, Digest, Invalid, RepositoryName};
 
 use super::Fault;
 
@@ -71,6 +71,32 @@ pub(super) fn without_mount(query: &str) -> Option<String> {
     Some(kept.join("&")).filter(|q| !q.is_empty())
 }
 
+/// The digest that a query names for the content that comes, `None` where it names none.
+///
+/// # Errors
+/// It is malformed, or there are two.
+pub(crate) fn digest(query: Option<&str>) -> Result<Option<Digest>, Fault> {
+    let mut found = query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| decode(key(pair)).as_deref() == Some("digest"))
+        .map(|pair| pair.split_once('=').map_or("", |(_, value)| value));
+    let Some(text) = found.next() else {
+        return Ok(None);
+    };
+    let invalid = |message| {
+        Fault::Invalid(Invalid {
+            code: Code::DigestInvalid,
+            message,
+        })
+    };
+    if found.next().is_some() {
+        return Err(invalid("the query has two digests"));
+    }
+    let text = decode(text).ok_or(invalid("the digest is not UTF-8"))?;
+    Digest::parse(&text).map(Some).map_err(Fault::Invalid)
+}
+
 /// The decoded pairs of a query or of an HTML form's body; a pair that is not UTF-8 is left out.
 pub(crate) fn form(text: &str) -> impl Iterator<Item = (String, String)> {
     text.split('&').filter_map(|pair| {
@@ -121,4 +147,34 @@ pub(super) fn decode(text: &str) -> Option<String> {
         });
     }
     String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_names_one_digest_or_none() {
+        let text = format!("sha256:{}", "a0".repeat(32));
+        let expected = Ok(Digest::parse(&text).ok());
+        assert_eq!(digest(None), Ok(None));
+        assert_eq!(digest(Some("_state=x&digests=1")), Ok(None));
+        assert_eq!(digest(Some(&format!("_state=x&digest={text}"))), expected);
+        let encoded = text.replace(':', "%3A");
+        assert_eq!(digest(Some(&format!("dig%65st={encoded}"))), expected);
+        for wrong in [
+            "digest",
+            "digest=",
+            "digest=foo",
+            "digest=sha256%3Aabc",
+            "digest=%ff",
+            &format!("digest={text}&digest={text}"),
+            &format!("digest={text}&di%67est="),
+        ] {
+            match digest(Some(wrong)) {
+                Err(Fault::Invalid(invalid)) => assert_eq!(invalid.code, Code::DigestInvalid),
+                other => panic!("{wrong}: {other:?}"),
+            }
+        }
+    }
 }

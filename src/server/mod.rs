@@ -10,6 +10,7 @@ mod pulse;
 mod reload;
 mod settings;
 mod signal;
+mod sweep;
 mod transport;
 mod watch;
 
@@ -208,6 +209,8 @@ impl Bound {
         for address in &self.addresses {
             info!(address = accept::text(address), "listening");
         }
+        let mut sweeping = JoinSet::new();
+        sweeping.spawn(sweep::run(reloader.live.clone()));
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -223,6 +226,7 @@ impl Bound {
             };
             reloader = blocking(reloader, work).await;
         }
+        sweeping.shutdown().await;
         let drain = reloader.as_ref().map_or(LOOK, |r| r.config.timeouts.drain);
         info!(
             drain_s = drain.as_secs(),

@@ -56,6 +56,8 @@ pub(crate) struct Entry {
     pub(crate) action: Option<&'static str>,
     /// From the end of the request's head to the end of the answer.
     pub(crate) duration: Duration,
+    /// Who answered: `upstream`, or `registry` for the embedded one; `None` where the gate did itself.
+    pub(crate) backend: Option<&'static str>,
     /// What the registry behind us answered.
     pub(crate) upstream_status: Option<StatusCode>,
     /// The id that a 5xx answer shows.
@@ -255,6 +257,7 @@ fn json(entry: &Entry) -> Vec<u8> {
             .map(|name| text(cut(name.as_bytes()))),
     );
     put(field::ACTION, entry.action.map(Value::from));
+    put(field::BACKEND, entry.backend.map(Value::from));
     put(
         field::UPSTREAM_STATUS,
         entry.upstream_status.map(|status| status.as_u16().into()),
@@ -345,6 +348,7 @@ mod tests {
             repository: Some("team/app".into()),
             action: Some("pull"),
             duration: Duration::from_micros(12_345),
+            backend: Some("upstream"),
             upstream_status: Some(StatusCode::OK),
             request_id: "f00".into(),
             reason: None,

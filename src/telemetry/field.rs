@@ -33,6 +33,8 @@ pub(crate) const DURATION_MS: &str = "duration_ms";
 pub(crate) const REPOSITORY: &str = "repository";
 /// `pull`, `push`, `delete`, `catalog`.
 pub(crate) const ACTION: &str = "action";
+/// Who answered: `upstream`, or `registry` for the embedded one.
+pub(crate) const BACKEND: &str = "backend";
 /// Status of the registry behind us, a number.
 pub(crate) const UPSTREAM_STATUS: &str = "upstream.status";
 /// Id of the request, which a 5xx answer shows too.
@@ -46,7 +48,7 @@ pub(crate) const TLS: &str = "tls.version";
 
 /// All names of the JSON access log.
 #[cfg(test)]
-pub(super) const ALL: [&str; 20] = [
+pub(super) const ALL: [&str; 21] = [
     TIME,
     PEER_ADDRESS,
     USER,
@@ -62,6 +64,7 @@ pub(super) const ALL: [&str; 20] = [
     DURATION_MS,
     REPOSITORY,
     ACTION,
+    BACKEND,
     UPSTREAM_STATUS,
     REQUEST_ID,
     REASON,

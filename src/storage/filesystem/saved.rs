@@ -66,7 +66,7 @@ mod tests {
             let at = at.index(file.len());
             prop_assert_eq!(Saved::decode(&file.slice(..at)), None);
             let mut flipped = file.to_vec();
-            flipped[at] ^= 1 << bit;
+            flipped[at] ^= 1u8 << bit;
             prop_assert_eq!(Saved::decode(&flipped.into()), None);
         }
 

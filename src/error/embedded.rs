@@ -1,0 +1,143 @@
+//! Which answer an error of the embedded registry gets.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{CONTENT_RANGE, HeaderValue};
+
+use crate::acl::Denied;
+use crate::oci::Code;
+use crate::registry;
+use crate::storage;
+
+use super::answer::client_answer;
+use super::{Answer, Error, OutOfOrder};
+
+/// What is missing of a manifest is listed up to here; who pushes sees what is wrong by fewer.
+const MOST_MISSING: usize = 100;
+
+/// For everything that cannot be done to a repository because of how the registry is set up.
+const READABLE: &str = "GET, HEAD";
+
+pub(super) fn registry_answer(error: &registry::Error) -> Answer {
+    use registry::Error as R;
+    let bad = |code, reason| Answer::new(StatusCode::BAD_REQUEST, code, reason, error);
+    match error {
+        R::NameUnknown => absent(Code::NameUnknown),
+        R::BlobUnknown => absent(Code::BlobUnknown),
+        R::ManifestUnknown => absent(Code::ManifestUnknown),
+        R::UploadUnknown => Answer::new(
+            StatusCode::NOT_FOUND,
+            Code::BlobUploadUnknown,
+            "unknown",
+            error,
+        ),
+        R::UploadBusy => Answer::new(
+            StatusCode::CONFLICT,
+            Code::BlobUploadInvalid,
+            "upload_busy",
+            error,
+        ),
+        // Told with the place to go on at where an upload is handled; this is for the case that it is not.
+        R::OutOfOrder { .. } => Answer::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            Code::BlobUploadInvalid,
+            "range",
+            error,
+        ),
+        R::DigestMismatch => bad(Code::DigestInvalid, "digest"),
+        R::SizeMismatch => bad(Code::SizeInvalid, "size"),
+        R::ManifestInvalid(_) => bad(Code::ManifestInvalid, "manifest"),
+        R::ManifestReferences(missing) => Answer {
+            missing: missing
+                .iter()
+                .take(MOST_MISSING)
+                .map(ToString::to_string)
+                .collect(),
+            ..bad(Code::ManifestBlobUnknown, "manifest")
+        },
+        R::Unsupported(_) => Answer {
+            allow: Some(READABLE),
+            ..Answer::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Code::Unsupported,
+                "unsupported",
+                error,
+            )
+        },
+        R::Client(fault) => client_answer(*fault),
+        R::Storage(error) => storage_answer(error),
+    }
+}
+
+/// The very words of a repository that the asker may not see: nobody can tell the two apart.
+fn absent(code: Code) -> Answer {
+    Answer::new(
+        StatusCode::NOT_FOUND,
+        code,
+        "unknown",
+        &Denied::Hidden(code),
+    )
+}
+
+fn storage_answer(error: &storage::Error) -> Answer {
+    use storage::Error as S;
+    let (status, code, reason, message) = match error {
+        S::Full { .. } => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            Code::Unavailable,
+            "storage_full",
+            "the registry has no space left",
+        ),
+        S::Unavailable { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "storage_unavailable",
+            "the registry's storage does not answer; try again later",
+        ),
+        S::Busy(_) => {
+            return Answer::new(
+                StatusCode::CONFLICT,
+                Code::BlobUploadInvalid,
+                "upload_busy",
+                &registry::Error::UploadBusy,
+            );
+        }
+        S::Corrupt { .. } | S::Failed { .. } => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::Unknown,
+            "storage_error",
+            "the registry's storage failed",
+        ),
+    };
+    let retry = status == StatusCode::SERVICE_UNAVAILABLE;
+    Answer {
+        retry_after: retry.then_some(Duration::from_secs(5)),
+        ..Answer::new(status, code, reason, message).alarming()
+    }
+}
+
+pub(super) fn out_of_order(place: &OutOfOrder, error: &Error) -> Answer {
+    Answer {
+        headers: place.headers.clone(),
+        ..Answer::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            Code::BlobUploadInvalid,
+            "range",
+            error,
+        )
+    }
+}
+
+pub(super) fn unsatisfiable(size: u64, error: &Error) -> Answer {
+    let mut answer = Answer::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        Code::SizeInvalid,
+        "range",
+        error,
+    );
+    if let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}")) {
+        answer.headers.insert(CONTENT_RANGE, range);
+    }
+    answer
+}

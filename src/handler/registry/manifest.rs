@@ -1,0 +1,116 @@
+//! Manifests: read, pushed and deleted (end-3, end-7, end-9).
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http_body_util::BodyExt;
+
+use crate::body::Body;
+use crate::body::BoxError;
+use crate::body::ClientFault;
+use crate::body::client_fault;
+use crate::body::full;
+use crate::error::Error;
+use crate::header::OCI_SUBJECT;
+use crate::header::is_unchanged;
+use crate::oci::{Reference, RepositoryName};
+use crate::registry::Registry;
+use crate::route::Target;
+
+use super::{Call, bare, content, created, not_modified, text, to_the_end, whole};
+
+/// The manifest, byte for byte as it was pushed.
+///
+/// `Accept` decides nothing. There is one form of each manifest, the one that its digest stands for; who does not list
+/// its type could only be refused, and clients that send a short list (curl, scripts) do well with what there is.
+/// registry:2 re-writes manifests for such clients, under a digest that was never pushed.
+pub(super) async fn read(
+    registry: &Registry,
+    call: &Call<'_>,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response<Body>, Error> {
+    let manifest = registry.manifest(name, reference).await?;
+    let mut headers = content(&manifest.digest)?;
+    if is_unchanged(&call.headers, manifest.digest.as_str()) {
+        return Ok(not_modified(headers));
+    }
+    headers.insert(CONTENT_TYPE, text(&manifest.media_type)?);
+    let length = manifest.bytes.len() as u64;
+    Ok(whole(call, headers, length, full(manifest.bytes)))
+}
+
+/// Keeps a manifest that is whole and refers only to what is there.
+pub(super) async fn put(
+    registry: &Arc<Registry>,
+    call: &Call<'_>,
+    name: &RepositoryName,
+    reference: &Reference,
+    body: Option<Body>,
+) -> Result<Response<Body>, Error> {
+    let bytes = match body {
+        Some(body) => bounded(body).await?,
+        None => Bytes::new(),
+    };
+    let kind = media_type(&call.headers).map(str::to_owned);
+    let stored = {
+        let (registry, name, reference) = (Arc::clone(registry), name.clone(), reference.clone());
+        let work = async move {
+            let kind = kind.as_deref();
+            registry.put_manifest(&name, &reference, kind, bytes).await
+        };
+        to_the_end(work).await?
+    };
+    let by_digest = Reference::Digest(stored.digest.clone());
+    let target = Target::Manifest(name.clone(), by_digest);
+    let mut response = created(call, &target, &stored.digest)?;
+    if let Some(subject) = &stored.subject {
+        let subject = text(subject.as_str())?;
+        response.headers_mut().insert(OCI_SUBJECT, subject);
+    }
+    Ok(response)
+}
+
+/// Removes a tag, or a manifest with the tags that stand for it.
+pub(super) async fn delete(
+    registry: &Arc<Registry>,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response<Body>, Error> {
+    let (registry, name, reference) = (Arc::clone(registry), name.clone(), reference.clone());
+    to_the_end(async move { registry.delete_manifest(&name, &reference).await }).await?;
+    Ok(bare(StatusCode::ACCEPTED, []))
+}
+
+/// The media type without its parameters.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    (!kind.is_empty()).then_some(kind)
+}
+
+/// The whole body, which was bounded when the request was let in: a longer one, chunked or not, ends in an error.
+async fn bounded(mut body: Body) -> Result<Bytes, Error> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| fault(&error))?;
+        if let Ok(data) = frame.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+fn fault(error: &BoxError) -> Error {
+    match client_fault(&**error) {
+        Some(ClientFault::TooLarge(limit)) => Error::TooLarge {
+            limit,
+            manifest: true,
+        },
+        Some(fault) => Error::Body(fault),
+        None => Error::Body(ClientFault::Gone),
+    }
+}

@@ -1,0 +1,42 @@
+//! The embedded registry's housekeeping: uploads that nobody came back to are removed.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::settings::Live;
+use crate::telemetry::chain;
+
+/// Between two sweeps.
+const PERIOD: Duration = Duration::from_secs(60 * 60);
+
+/// Several processes over one store do not all sweep at the same moment.
+const JITTER: Duration = Duration::from_secs(10 * 60);
+
+/// Sweeps at once and then every hour, whatever backend is in force then. Never returns; it may be stopped at any
+/// moment.
+pub(super) async fn run(live: Live) {
+    loop {
+        let gateway = live.gateway();
+        match gateway.sweep().await {
+            Ok(swept) if swept.uploads > 0 => {
+                info!(uploads = swept.uploads, "abandoned uploads removed");
+            }
+            Ok(_) => {}
+            Err(error) => warn!(
+                error = chain(&error),
+                "abandoned uploads stay until the next hour"
+            ),
+        }
+        // Not kept over the wait: a reload may have put another one in its place.
+        drop(gateway);
+        sleep(PERIOD + jitter()).await;
+    }
+}
+
+fn jitter() -> Duration {
+    let random = RandomState::new().hash_one(0_u8);
+    Duration::from_secs(random % JITTER.as_secs())
+}
