@@ -148,7 +148,7 @@ pub fn keys() -> Vec<String> {
 
 fn parse(name: &str, text: &str, folder: &Path, variables: &Variables) -> Result<Loaded, Faults> {
     let source = Source::parse(text, name, folder, variables)?;
-    meant(source, name, Vec::new(), false)
+    meant(source, name, Vec::new(), true)
 }
 
 /// What was written, as what is meant; `found` are faults from elsewhere. With `first_user` an embedded registry of

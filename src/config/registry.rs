@@ -273,7 +273,6 @@ fn s3(section: &Section<'_>) -> Option<S3> {
         );
     }
     Some(S3 {
-        bucket: bucket?,
         region: region.unwrap_or_else(|| "us-east-1".into()),
         endpoint,
         access_key: keys.0,
@@ -289,6 +288,7 @@ fn s3(section: &Section<'_>) -> Option<S3> {
             .size("chunksize", LEAST_CHUNK..=MOST_CHUNK)
             .unwrap_or(CHUNK),
         root: root(section),
+        bucket: bucket?,
     })
 }
 
@@ -380,12 +380,8 @@ fn endpoint(text: &str) -> Result<String, String> {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let good = matches!(scheme, None | Some("http" | "https"))
         && !bare.contains('@')
-        && bare.parse::<http::uri::Authority>().is_ok();
-    if good
-        || (scheme.is_some()
-            && text.trim_end_matches('/').parse::<http::Uri>().is_ok()
-            && !text.contains('@'))
-    {
+        && format!("http://{bare}").parse::<http::Uri>().is_ok();
+    if good {
         return Ok(text.trim_end_matches('/').to_owned());
     }
     Err(format!(
