@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::front::{Front, Refusal, Site, USER};
+use super::matrix::{WRITER, WRITER_PASSWORD};
 use super::public::{READER, READER_PASSWORD};
 use crate::support::gate::Gate;
 use crate::support::peers;
@@ -37,11 +38,37 @@ pub fn rules() -> Front {
     ))
 }
 
+/// Public pull and private repositories: one who may do everything, one who may only pull, one who may push what is not
+/// private.
+pub fn matrix() -> Front {
+    with_passwords(&format!(
+        r#"
+        [[rule]]
+        who = ["anonymous"]
+        repositories = ["team/**"]
+        actions = ["pull", "catalog"]
+        [[rule]]
+        who = ["user:{USER}"]
+        repositories = ["**"]
+        actions = ["*"]
+        [[rule]]
+        who = ["user:{READER}"]
+        repositories = ["**"]
+        actions = ["pull"]
+        [[rule]]
+        who = ["user:{WRITER}"]
+        repositories = ["team/**"]
+        actions = ["pull", "push"]
+        "#
+    ))
+}
+
 fn with_passwords(rest: &str) -> Front {
     let site = Site::new();
     let users = fs::read_to_string(&site.htpasswd).unwrap();
-    let reader = format!("{READER}:{{PLAIN}}{READER_PASSWORD}\n");
-    fs::write(&site.htpasswd, users + &reader).unwrap();
+    let more =
+        format!("{READER}:{{PLAIN}}{READER_PASSWORD}\n{WRITER}:{{PLAIN}}{WRITER_PASSWORD}\n");
+    fs::write(&site.htpasswd, users + &more).unwrap();
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
     let (htpasswd, upstream) = (site.htpasswd.display(), site.registry.url());
     let gate = Gate::start(&format!(

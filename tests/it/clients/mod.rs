@@ -6,6 +6,7 @@
 mod certificate;
 mod front;
 mod gate;
+mod matrix;
 mod password;
 mod public;
 mod reference;
@@ -168,6 +169,46 @@ mod open_to_all {
     fn containerd_is_held_to_the_rules() {
         if need(ctr::PROGRAMS) {
             public::containerd_by_rules(&gate::rules());
+        }
+    }
+}
+
+/// Who may and who may not, with every client.
+mod by_rules {
+    use super::{ctr, docker, gate, matrix, need};
+
+    #[test]
+    fn docker_does_what_each_person_may() {
+        if need(docker::PROGRAMS) {
+            matrix::docker(&gate::matrix());
+        }
+    }
+
+    #[test]
+    fn podman_does_what_each_person_may() {
+        if need(&["podman"]) {
+            matrix::podman(&gate::matrix());
+        }
+    }
+
+    #[test]
+    fn buildah_does_what_each_person_may() {
+        if need(&["buildah"]) {
+            matrix::buildah(&gate::matrix());
+        }
+    }
+
+    #[test]
+    fn skopeo_does_what_each_person_may() {
+        if need(&["skopeo"]) {
+            matrix::skopeo(&gate::matrix());
+        }
+    }
+
+    #[test]
+    fn containerd_does_what_each_person_may() {
+        if need(ctr::PROGRAMS) {
+            matrix::containerd(&gate::matrix());
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod ask;
 pub mod binary;
 pub mod buildah;
 pub mod certs;
+pub mod clock;
 pub mod ctr;
 pub mod dialog;
 pub mod docker;
