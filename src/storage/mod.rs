@@ -8,6 +8,8 @@ mod bucket;
 mod error;
 mod filesystem;
 mod key;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};

@@ -61,12 +61,12 @@ mod tests {
         }
 
         #[test]
-        fn any_flipped_bit_and_any_cut_is_noticed(offset: u64, state: Vec<u8>, at: prop::sample::Index, bit in 0..8) {
+        fn any_flipped_bit_and_any_cut_is_noticed(offset: u64, state: Vec<u8>, at: prop::sample::Index, bit in 0_u8..8) {
             let file = Saved { offset, state: state.into() }.encode();
             let at = at.index(file.len());
             prop_assert_eq!(Saved::decode(&file.slice(..at)), None);
             let mut flipped = file.to_vec();
-            flipped[at] ^= 1u8 << bit;
+            flipped[at] ^= 1_u8 << bit;
             prop_assert_eq!(Saved::decode(&flipped.into()), None);
         }
 
