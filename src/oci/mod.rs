@@ -6,14 +6,19 @@
 mod code;
 mod digest;
 mod listing;
+mod manifest;
+mod media_type;
 mod name;
+mod outline;
 mod pattern;
 mod reference;
 
 pub(crate) use code::Code;
 pub(crate) use digest::{Algorithm, Digest};
 pub(crate) use listing::{ListReader, Repositories, Tags};
+pub(crate) use manifest::Document;
 pub(crate) use name::RepositoryName;
+pub(crate) use outline::Outline;
 pub(crate) use pattern::{Pattern, is_like_text};
 pub(crate) use reference::{Reference, Tag};
 

@@ -4,21 +4,38 @@
 //! Content is served only where a link of the repository says that it belongs there. Every write names what it relies
 //! on before it relies on it: bytes first, then the link to them, then what refers to the link.
 
+mod aside;
+mod blob;
+mod catalog;
+mod content;
+mod digester;
 mod error;
+mod intake;
+mod link;
+mod manifest;
+mod referrer;
+mod sweep;
+mod tag;
+mod turn;
+mod upload;
+mod walk;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::body::BoxError;
 use crate::config;
-use crate::oci::{Digest, Reference, RepositoryName};
-use crate::storage::ByteStream;
-use crate::storage::OpenError;
-use crate::storage::Storage;
+use crate::oci::{Digest, RepositoryName};
+use crate::storage::{OpenError, Storage};
+
+use content::Contents;
+use turn::Turns;
 
 pub(crate) use error::Error;
 
@@ -31,8 +48,10 @@ pub(crate) type Visible<'a> = &'a (dyn Fn(&RepositoryName) -> bool + Sync);
 /// One registry.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    storage: Storage,
+    storage: Arc<Storage>,
     config: config::Registry,
+    contents: Contents,
+    turns: Turns,
 }
 
 /// A blob of a repository.
@@ -110,134 +129,58 @@ pub(crate) struct Swept {
 }
 
 impl Registry {
+    /// Opens the store that the configuration names.
+    ///
+    /// # Errors
+    /// Names the folder, bucket or setting that cannot be used.
     pub(crate) fn open(config: &config::Registry) -> Result<Self, OpenError> {
-        todo!()
+        let storage = Storage::open(&config.storage)?;
+        Ok(Self::over(Arc::new(storage), config))
     }
+
+    /// This registry under other settings, if they are those of the same store: whoever has an upload in hand keeps it,
+    /// and memory keeps what is in it.
+    pub(crate) fn with_switches(&self, config: &config::Registry) -> Option<Self> {
+        let same = self.config.storage == config.storage;
+        same.then(|| Self::over(Arc::clone(&self.storage), config))
+    }
+
+    fn over(storage: Arc<Storage>, config: &config::Registry) -> Self {
+        Self {
+            storage,
+            config: config.clone(),
+            contents: Contents::new(),
+            turns: Turns::default(),
+        }
+    }
+
+    /// Whether these are its settings.
     pub(crate) fn is_made_of(&self, config: &config::Registry) -> bool {
-        todo!()
+        self.config == *config
     }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// Those of the store.
     pub(crate) async fn check(&self) -> Result<(), Error> {
-        todo!()
+        Ok(self.storage.check().await?)
     }
-    pub(crate) async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Blob, Error> {
-        todo!()
+
+    fn writable(&self) -> Result<(), Error> {
+        if self.config.read_only {
+            return Err(Error::Unsupported(
+                "the registry is read only: nothing can be pushed, mounted or deleted",
+            ));
+        }
+        Ok(())
     }
-    pub(crate) async fn read_blob(
-        &self,
-        blob: &Blob,
-        range: Range<u64>,
-    ) -> Result<ByteStream, Error> {
-        todo!()
-    }
-    pub(crate) async fn blob_address(&self, blob: &Blob) -> Result<Option<String>, Error> {
-        todo!()
-    }
-    pub(crate) async fn delete_blob(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    pub(crate) async fn mount(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-        from: &RepositoryName,
-    ) -> Result<bool, Error> {
-        todo!()
-    }
-    pub(crate) async fn begin_upload(&self, name: &RepositoryName) -> Result<String, Error> {
-        todo!()
-    }
-    pub(crate) async fn upload_offset(
-        &self,
-        name: &RepositoryName,
-        id: &str,
-    ) -> Result<u64, Error> {
-        todo!()
-    }
-    pub(crate) async fn append(
-        &self,
-        name: &RepositoryName,
-        id: &str,
-        chunk: Chunk,
-        body: ByteSource<'_>,
-    ) -> Result<u64, Error> {
-        todo!()
-    }
-    pub(crate) async fn close(
-        &self,
-        name: &RepositoryName,
-        id: &str,
-        chunk: Chunk,
-        body: ByteSource<'_>,
-        digest: &Digest,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    pub(crate) async fn put_blob(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-        length: Option<u64>,
-        body: ByteSource<'_>,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    pub(crate) async fn cancel_upload(&self, name: &RepositoryName, id: &str) -> Result<(), Error> {
-        todo!()
-    }
-    pub(crate) async fn manifest(
-        &self,
-        name: &RepositoryName,
-        reference: &Reference,
-    ) -> Result<Manifest, Error> {
-        todo!()
-    }
-    pub(crate) async fn put_manifest(
-        &self,
-        name: &RepositoryName,
-        reference: &Reference,
-        media_type: Option<&str>,
-        bytes: Bytes,
-    ) -> Result<Stored, Error> {
-        todo!()
-    }
-    pub(crate) async fn delete_manifest(
-        &self,
-        name: &RepositoryName,
-        reference: &Reference,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    pub(crate) async fn tags(
-        &self,
-        name: &RepositoryName,
-        last: Option<&str>,
-        most: usize,
-    ) -> Result<Vec<String>, Error> {
-        todo!()
-    }
-    pub(crate) async fn catalog(
-        &self,
-        last: Option<&str>,
-        most: usize,
-        visible: Visible<'_>,
-    ) -> Result<Vec<String>, Error> {
-        todo!()
-    }
-    pub(crate) async fn referrers(
-        &self,
-        name: &RepositoryName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-        last: Option<&Digest>,
-        most: usize,
-    ) -> Result<Referrers, Error> {
-        todo!()
-    }
-    pub(crate) async fn sweep(&self, expiry: Duration) -> Result<Swept, Error> {
-        todo!()
+
+    fn deletable(&self) -> Result<(), Error> {
+        self.writable()?;
+        if !self.config.delete {
+            return Err(Error::Unsupported("deleting is switched off in this registry"));
+        }
+        Ok(())
     }
 }

@@ -66,16 +66,17 @@ impl Key {
         Self::tag(name, tag).linked("index", digest)
     }
 
-    /// The folder of what refers to a manifest, one folder for each algorithm; our own, which registry:2 passes over.
+    /// The folder of what refers to a manifest: one folder for each referrer, called by its sha256 digest in
+    /// hexadecimal. Our own, which registry:2 passes over.
     pub(crate) fn referrers(name: &RepositoryName, subject: &Digest) -> Self {
         let (algorithm, hex) = (subject.algorithm().as_str(), subject.hex());
-        Self::repository(name).below(&format!("_manifests/referrers/{algorithm}/{hex}"))
+        Self::repository(name).below(&format!("_manifests/referrers/{algorithm}/{hex}/sha256"))
     }
 
-    /// Says that one manifest refers to another.
+    /// Says that one manifest, known by its sha256 digest, refers to another.
     pub(crate) fn referrer(name: &RepositoryName, subject: &Digest, referrer: &Digest) -> Self {
-        let (algorithm, hex) = (referrer.algorithm().as_str(), referrer.hex());
-        Self::referrers(name, subject).below(&format!("{algorithm}/{hex}/link"))
+        let hex = referrer.hex();
+        Self::referrers(name, subject).below(&format!("{hex}/link"))
     }
 
     /// The folder of all uploads in progress.
