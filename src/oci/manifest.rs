@@ -5,9 +5,9 @@
 
 use serde::Deserialize;
 
+use super::Digest;
 use super::media_type::{MediaType, is_foreign};
 use super::outline::Outline;
-use super::Digest;
 
 /// Deeper documents are refused; none of any client comes near.
 const MAX_DEPTH: usize = 100;
@@ -32,7 +32,9 @@ pub(crate) struct Document {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     /// Neither the request nor the document says what it is.
-    #[error("its media type is not known: send a Content-Type, or have a mediaType in the document")]
+    #[error(
+        "its media type is not known: send a Content-Type, or have a mediaType in the document"
+    )]
     NoType,
     /// It is something else.
     #[error("its media type is none of the Docker (schema 2) and OCI manifests and indexes")]
@@ -51,7 +53,9 @@ pub(crate) enum Fault {
         written: &'static str,
     },
     /// By its shape it would be read as another type than the one that it is sent with.
-    #[error("it is sent as {0} and does not look like one: a mediaType in the document would say so")]
+    #[error(
+        "it is sent as {0} and does not look like one: a mediaType in the document would say so"
+    )]
     Shape(&'static str),
     /// No JSON of the right form.
     #[error("it is malformed: {0}")]
@@ -133,7 +137,9 @@ impl Document {
         }
         let outline = Outline::parse(text).ok_or_else(|| malformed::<Written>(text))?;
         if let Some(key) = outline.misspelt {
-            return Err(Fault::Ambiguous(format!("its field {key:?} is another's in upper or lower case")));
+            return Err(Fault::Ambiguous(format!(
+                "its field {key:?} is another's in upper or lower case"
+            )));
         }
         let media_type = agreed(sent, &outline)?;
         let written: Written =
@@ -160,7 +166,9 @@ impl Written {
         };
         if media_type.is_index() {
             if self.config.is_some() || !layers.is_empty() {
-                return Err(Fault::Ambiguous("an index has no config and no layers".to_owned()));
+                return Err(Fault::Ambiguous(
+                    "an index has no config and no layers".to_owned(),
+                ));
             }
             document.manifests = digests(&manifests)?;
             return Ok(document);

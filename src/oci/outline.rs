@@ -139,7 +139,10 @@ impl<'de> Deserialize<'de> for Listed {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("descriptors")
             }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Listed, A::Error> {
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> Result<Listed, A::Error> {
                 let mut digests = Vec::new();
                 while let Some(item) = seq.next_element::<Value>()? {
                     digests.extend(digest(&item));
@@ -187,5 +190,8 @@ fn misspelt(key: &str) -> Option<String> {
     }
     let folded = key.to_uppercase();
     let known = |field: &&str| field.to_uppercase() == folded;
-    FIELDS.iter().any(|field| known(&field)).then(|| key.to_owned())
+    FIELDS
+        .iter()
+        .any(|field| known(&field))
+        .then(|| key.to_owned())
 }

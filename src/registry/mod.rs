@@ -179,7 +179,9 @@ impl Registry {
     fn deletable(&self) -> Result<(), Error> {
         self.writable()?;
         if !self.config.delete {
-            return Err(Error::Unsupported("deleting is switched off in this registry"));
+            return Err(Error::Unsupported(
+                "deleting is switched off in this registry",
+            ));
         }
         Ok(())
     }

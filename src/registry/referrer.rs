@@ -42,7 +42,9 @@ impl Registry {
         let mut listed = self.listed(name, subject).await?;
         let mut after = last.cloned();
         loop {
-            let (batch, complete) = self.candidates(name, subject, after.as_ref(), &mut listed).await?;
+            let (batch, complete) = self
+                .candidates(name, subject, after.as_ref(), &mut listed)
+                .await?;
             after = batch.last().cloned();
             let mut found = stream::iter(batch)
                 .map(async |digest| self.referrer(name, subject, &digest).await)
@@ -152,8 +154,12 @@ impl Registry {
 impl Referrer {
     /// Bytes in an answer, about.
     fn weight(&self) -> usize {
-        let texts = self.annotations.iter().map(|(key, value)| key.len() + value.len() + 8);
-        let fixed = 256 + self.media_type.len() + self.artifact_type.as_ref().map_or(0, String::len);
+        let texts = self
+            .annotations
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + 8);
+        let fixed =
+            256 + self.media_type.len() + self.artifact_type.as_ref().map_or(0, String::len);
         texts.sum::<usize>() + fixed
     }
 }

@@ -22,7 +22,9 @@ pub(super) struct Turns {
 impl Default for Turns {
     fn default() -> Self {
         Self {
-            locks: std::iter::repeat_with(RwLock::default).take(LOCKS).collect(),
+            locks: std::iter::repeat_with(RwLock::default)
+                .take(LOCKS)
+                .collect(),
             spare: RwLock::default(),
         }
     }

@@ -61,7 +61,10 @@ struct Level {
 
 impl Folder {
     /// Looks into the folder of a repository.
-    pub(super) async fn of(storage: &Storage, name: &RepositoryName) -> Result<Self, storage::Error> {
+    pub(super) async fn of(
+        storage: &Storage,
+        name: &RepositoryName,
+    ) -> Result<Self, storage::Error> {
         let key = Key::repository(name);
         let mut folder = Self::default();
         let first = storage.list(&key, None, LOOK).await?;
@@ -101,7 +104,9 @@ impl Walk {
     }
 
     /// The next folder; it may be no repository. `None` after the last one.
-    pub(super) async fn next(&mut self) -> Result<Option<(RepositoryName, Folder)>, storage::Error> {
+    pub(super) async fn next(
+        &mut self,
+    ) -> Result<Option<(RepositoryName, Folder)>, storage::Error> {
         while let Some(level) = self.levels.last_mut() {
             if level.seen.is_empty() {
                 level.look(&self.storage).await?;
@@ -156,10 +161,13 @@ impl Level {
             if gap < '/'
                 && let Some(shorter) = first.get(..at)
             {
-                self.below.extend(self.child(shorter).map(|c| (c, String::new())));
+                self.below
+                    .extend(self.child(shorter).map(|c| (c, String::new())));
             }
         }
-        let below = self.child(first).map(|c| (c, rest.unwrap_or_default().to_owned()));
+        let below = self
+            .child(first)
+            .map(|c| (c, rest.unwrap_or_default().to_owned()));
         self.below.extend(below);
         self.after = Some(match rest {
             None => first.to_owned(),
