@@ -55,8 +55,9 @@ impl Checks {
     /// Nothing was left out.
     #[track_caller]
     fn are(self, client: &str, count: usize) {
+        let mut said = io::stderr().lock();
         for claim in &self.0 {
-            writeln!(io::stderr(), "{client}: {claim}").unwrap();
+            writeln!(said, "{client}: {claim}").unwrap();
         }
         assert_eq!(self.0.len(), count, "{client}: {:#?}", self.0);
     }
