@@ -277,7 +277,7 @@ mod tests {
     fn an_error_is_told_with_all_that_caused_it() {
         #[derive(Debug, thiserror::Error)]
         #[error("{0}")]
-        struct Layer(&'static str, #[source] Option<Box<Layer>>);
+        struct Layer(&'static str, #[source] Option<Box<Self>>);
 
         let cause = Box::new(Layer("c", None));
         let error = Layer("a", Some(Box::new(Layer("b", Some(cause)))));

@@ -1,12 +1,15 @@
 //! dockgate, configured to do what the reference does.
 
 use std::fs;
+use std::sync::Arc;
 
 use super::front::{Front, Refusal, Site, USER};
 use super::matrix::{WRITER, WRITER_PASSWORD};
 use super::public::{READER, READER_PASSWORD};
+use crate::support::clock::{self, Clock};
 use crate::support::gate::Gate;
 use crate::support::peers;
+use crate::support::relay::Relay;
 
 /// A password for everything.
 pub fn password() -> Front {
@@ -65,13 +68,35 @@ pub fn matrix() -> Front {
 
 fn with_passwords(rest: &str) -> Front {
     let site = Site::new();
+    let gate = Gate::start(&toml(&site, site.registry.url(), rest));
+    let front = site.behind(gate.address().port(), Refusal::default(), gate);
+    front.searching()
+}
+
+/// Everybody may pull, with a password for everything else, on a gate whose clock is this much off. It finds the registry
+/// through the relay, which tells when a part of an upload comes by.
+pub fn off_the_clock(
+    offset: &str,
+    relay: impl FnOnce(&str) -> Relay,
+) -> (Front, Clock, Arc<Relay>) {
+    let site = Site::new();
+    let relay = Arc::new(relay(site.registry.url()));
+    let rest = "anonymous = \"pull\"\n[token]\nlifetime = \"60s\"";
+    let toml = toml(&site, &relay.url(), rest);
+    let (program, clock) = clock::start(&toml, offset, |_| {});
+    let port = program.address(0).port();
+    let running = (program, Arc::clone(&relay));
+    let front = site.behind(port, Refusal::default(), running);
+    (front.searching(), clock, relay)
+}
+
+fn toml(site: &Site, upstream: &str, rest: &str) -> String {
     let users = fs::read_to_string(&site.htpasswd).unwrap();
     let more =
         format!("{READER}:{{PLAIN}}{READER_PASSWORD}\n{WRITER}:{{PLAIN}}{WRITER_PASSWORD}\n");
     fs::write(&site.htpasswd, users + &more).unwrap();
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
-    let (htpasswd, upstream) = (site.htpasswd.display(), site.registry.url());
-    let gate = Gate::start(&format!(
+    format!(
         r#"
         [[listener]]
         address = "{ip}:0"
@@ -87,9 +112,8 @@ fn with_passwords(rest: &str) -> Front {
         {rest}
         "#,
         ip = peers::ADDRESS,
-    ));
-    let front = site.behind(gate.address().port(), Refusal::default(), gate);
-    front.searching()
+        htpasswd = site.htpasswd.display(),
+    )
 }
 
 /// A client certificate for everything. Its absence is told in words that reach the person at the client.

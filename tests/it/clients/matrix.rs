@@ -4,6 +4,8 @@
 //! Alice may do everything; Bob may pull everything and push nothing; Carol may push, but has no part in `private/`, which
 //! nobody sees without a login.
 
+use std::io::{self, Write as _};
+
 use super::front::{CREDENTIALS, Front, PASSWORD, USER, WRONG_CREDENTIALS};
 use super::password::{built, imported};
 use super::public::{READER, READER_CREDENTIALS, READER_PASSWORD};
@@ -53,8 +55,9 @@ impl Checks {
     /// Nothing was left out.
     #[track_caller]
     fn are(self, client: &str, count: usize) {
+        let mut said = io::stderr().lock();
         for claim in &self.0 {
-            println!("{client}: {claim}");
+            writeln!(said, "{client}: {claim}").unwrap();
         }
         assert_eq!(self.0.len(), count, "{client}: {:#?}", self.0);
     }

@@ -4,6 +4,7 @@
 //! The same claims run against that nginx, so that it is known that they can be kept.
 
 mod certificate;
+mod clocks;
 mod front;
 mod gate;
 mod matrix;
@@ -11,7 +12,7 @@ mod password;
 mod public;
 mod reference;
 
-use crate::support::{ctr, docker, peers};
+use crate::support::{clock, ctr, docker, peers};
 
 /// What a front needs by itself.
 const FRONT: &[&str] = &["docker-registry", "nginx", "htpasswd", "setpriv"];
@@ -209,6 +210,54 @@ mod by_rules {
     fn containerd_does_what_each_person_may() {
         if need(ctr::PROGRAMS) {
             matrix::containerd(&gate::matrix());
+        }
+    }
+}
+
+/// Whose clock is right does not matter, and a token that is over is no end.
+mod off_the_clock {
+    use super::{clock, clocks, ctr, docker, need};
+
+    #[test]
+    fn docker_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, docker::PROGRAMS].concat()) {
+            clocks::apart(clocks::DOCKER);
+        }
+    }
+
+    #[test]
+    fn podman_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, &["podman"]].concat()) {
+            clocks::apart(clocks::PODMAN);
+        }
+    }
+
+    #[test]
+    fn buildah_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, &["buildah"]].concat()) {
+            clocks::apart(clocks::BUILDAH);
+        }
+    }
+
+    #[test]
+    fn skopeo_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, &["skopeo"]].concat()) {
+            clocks::apart(clocks::SKOPEO);
+        }
+    }
+
+    #[test]
+    fn containerd_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, ctr::PROGRAMS].concat()) {
+            clocks::apart(clocks::CONTAINERD);
+        }
+    }
+
+    #[test]
+    fn a_push_that_takes_longer_than_its_token_lives_is_finished() {
+        let more: &[&str] = &["podman", "skopeo"];
+        if need(&[clock::PROGRAMS, docker::PROGRAMS, more].concat()) {
+            clocks::longer_than_a_token();
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod process;
 pub mod program;
 pub mod raw;
 pub mod registry;
+pub mod relay;
 pub mod site;
 pub mod skopeo;
 pub mod trust;

@@ -55,7 +55,7 @@ fn broken(answer: &'static str, death: Death) -> (Upstream, Fronts, Mourner) {
             Death::Fin => {}
             Death::Reset => {
                 let wait = wait.lock().unwrap();
-                wait.recv_timeout(PATIENCE).expect("nobody reads");
+                wait.recv_timeout(PATIENCE).unwrap();
                 request.reset();
             }
             Death::Silence => request.wait_for_end(),
