@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, FlockOperation, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags};
 use rustix::io::{Errno, Result as Step};
 
 use super::super::{Error, UploadKey};
@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::place::{FILE, FOLDER, Facts, Place, facts, facts_at, split};
 use super::saved::{MOST, Saved};
 use super::session::Session;
-use super::staging::{remove_folder, write_all};
+use super::staging::write_all;
 use super::stream::read_whole;
 
 /// When the upload was begun: 20 bytes of RFC 3339, which registry:2 goes by when it purges.
@@ -38,9 +38,15 @@ pub(super) fn begin(place: &Place, path: &str, state: Bytes) -> Step<()> {
     rustix::fs::mkdirat(&above, name, FOLDER)?;
     fill(place, path, state)
         .and_then(|()| rustix::fs::fsync(&above))
-        .inspect_err(|_| {
-            let _ = remove_folder(place, path);
-        })
+        .inspect_err(|_| unmake(&above, name))
+}
+
+/// Removes what [`begin`] made. Opens nothing: that there is no descriptor left may be why.
+fn unmake(above: &OwnedFd, name: &str) {
+    for file in [STARTED_AT, DATA, STATE] {
+        let _ = rustix::fs::unlinkat(above, format!("{name}/{file}"), AtFlags::empty());
+    }
+    let _ = rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR);
 }
 
 /// Nobody knows of the folder yet, so the files need no other name first.
@@ -58,7 +64,7 @@ fn create(folder: &OwnedFd, name: &str, bytes: &[u8]) -> Step<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder, name, flags, FILE)?;
     write_all(&file, bytes)?;
-    rustix::fs::fsync(&file)
+    rustix::fs::fdatasync(&file)
 }
 
 /// The last change of anything in the folder of an upload.

@@ -1,5 +1,6 @@
 //! The contract of a store: one suite of claims, held over each kind.
 
+mod child;
 mod faults;
 mod files;
 mod order;
