@@ -82,18 +82,29 @@ pub(super) fn touched(place: &Place, path: &str) -> Step<Option<SystemTime>> {
     last.map_or_else(empty, Ok).map(Some)
 }
 
-/// What is saved of an upload; the inner `None`: it is damaged.
-pub(super) fn saved(place: &Place, path: &str) -> Step<Option<Option<Saved>>> {
+/// What is known of an upload.
+pub(super) enum Found {
+    /// There is none that could be resumed.
+    Nothing,
+    /// What is saved does not fit.
+    Damaged,
+    /// What is saved.
+    Here(Saved),
+}
+
+/// What is saved of an upload.
+pub(super) fn find(place: &Place, path: &str) -> Step<Found> {
     let Some((file, facts)) = place.file(&format!("{path}/{STATE}"), OFlags::RDONLY)? else {
-        return Ok(None);
+        return Ok(Found::Nothing);
     };
     let bytes = read_whole(&file, facts.length, MOST)?;
     let saved = bytes.as_ref().and_then(Saved::decode);
     let Some((_, data)) = place.file(&format!("{path}/{DATA}"), OFlags::RDONLY)? else {
         // It is a blob by now, or is being removed.
-        return Ok(None);
+        return Ok(Found::Nothing);
     };
-    Ok(Some(saved.filter(|it| it.offset <= data.length)))
+    let whole = saved.filter(|saved| saved.offset <= data.length);
+    Ok(whole.map_or(Found::Damaged, Found::Here))
 }
 
 /// What came of taking up an upload.
@@ -151,10 +162,10 @@ fn take(place: &Place, path: &str) -> Step<Taken> {
     if !facts_at(&folder, DATA)?.is_some_and(is_still) {
         return Ok(Taken::Missing);
     }
-    match saved(place, path)? {
-        None => Ok(Taken::Missing),
-        Some(None) => Ok(Taken::Damaged),
-        Some(Some(saved)) => {
+    match find(place, path)? {
+        Found::Nothing => Ok(Taken::Missing),
+        Found::Damaged => Ok(Taken::Damaged),
+        Found::Here(saved) => {
             rustix::fs::ftruncate(&data, saved.offset)?;
             Ok(Taken::Here(folder, data, saved))
         }

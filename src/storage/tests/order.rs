@@ -17,7 +17,7 @@ use crate::config;
 /// Asked for by the child when something was acknowledged, so that it stands in the log.
 const MARK: &str = "/dockgate-acknowledged/";
 
-const CALLS: &str = "trace=openat,write,pwrite64,pwritev,pwritev2,ftruncate,fsync,fdatasync,mkdirat,renameat,\
+const CALLS: &str = "trace=openat,write,pwrite64,pwritev,pwritev2,ftruncate,fsync,fdatasync,mkdir,mkdirat,renameat,\
                      renameat2,unlinkat,statx";
 
 fn open(root: &Path) -> Storage {
@@ -42,12 +42,13 @@ struct Cut {
 }
 
 impl Cut {
-    fn read(root: &Path, log: &str) -> Self {
+    /// What a log tells of all below `ground`, where keys are below `root`.
+    fn read(ground: &Path, root: &Path, log: &str) -> Self {
         let mut cut = Self::default();
         for line in whole_lines(log) {
             let faults = cut.faults.len();
             if let Some(call) = Call::read(&line) {
-                cut.step(root, &call);
+                cut.step(ground, root, &call);
             }
             if cut.faults.len() > faults {
                 cut.faults.push(line);
@@ -56,12 +57,12 @@ impl Cut {
         cut
     }
 
-    fn step(&mut self, root: &Path, call: &Call) {
+    fn step(&mut self, ground: &Path, root: &Path, call: &Call<'_>) {
         let paths = call.paths();
-        let path = |at: usize| paths.get(at).filter(|it| it.starts_with(root)).cloned();
+        let path = |at: usize| paths.get(at).filter(|it| it.starts_with(ground)).cloned();
         match call.name {
             "openat" if call.arguments.contains("O_CREAT") => self.names.extend(path(0)),
-            "mkdirat" => self.names.extend(path(0)),
+            "mkdir" | "mkdirat" => self.names.extend(path(0)),
             "write" | "pwrite64" | "pwritev" | "pwritev2" | "ftruncate" => {
                 self.bytes.extend(path(0));
             }
@@ -83,6 +84,8 @@ impl Cut {
                     self.faults
                         .push(format!("{} moved unsynced", from.display()));
                 }
+                // What stood there is no longer of interest.
+                self.bytes.remove(&to);
                 self.names.extend([from, to]);
             }
             "statx" => {
@@ -160,7 +163,8 @@ fn whole_lines(log: &str) -> Vec<String> {
 }
 
 /// Every verb that acknowledges something, each twice: into folders that are made, and into such as are there.
-async fn acknowledge_everything(storage: &Storage) {
+async fn acknowledge_everything(root: &Path) {
+    let storage = &open(root);
     for n in 1..=2_u8 {
         write(storage, &file(&format!("v{n}")), "one").await;
         acknowledged(&file(&format!("v{n}")));
@@ -181,15 +185,16 @@ async fn acknowledge_everything(storage: &Storage) {
         acknowledged(&blob(n));
         acknowledged(upload.folder());
     }
-    // What another process has put there may not be synced yet; what has the wrong length goes.
-    for there in [pattern(3, 500_000), pattern(3, 400_000)] {
-        write(storage, &blob(3), there).await;
-        let upload = upload("3");
+    // What another registry has put there was not synced; what has the wrong length goes.
+    for (n, length) in [(3_u8, 500_000), (4, 400_000)] {
+        let (there, upload) = (root.join(blob(n).as_str()), upload(&n.to_string()));
+        fs::create_dir_all(there.parent().unwrap()).unwrap();
+        fs::write(there, pattern(3, length)).unwrap();
         storage.begin(&upload, Bytes::new()).await.unwrap();
         let mut session = storage.resume(&upload).await.unwrap().unwrap();
         session.write(pattern(3, 500_000)).await.unwrap();
-        session.commit(&blob(3)).await.unwrap();
-        acknowledged(&blob(3));
+        session.commit(&blob(n)).await.unwrap();
+        acknowledged(&blob(n));
     }
     assert!(storage.remove(&file("v1")).await.unwrap());
     acknowledged(&file("v1"));
@@ -207,7 +212,7 @@ async fn acknowledge_everything(storage: &Storage) {
 #[test]
 fn what_is_acknowledged_survives_a_power_cut() {
     if let Some(ground) = ground() {
-        return run(acknowledge_everything(&open(&ground.join("srv/registry"))));
+        return run(acknowledge_everything(&ground.join("srv/registry")));
     }
     if !has_strace() {
         return;
@@ -226,9 +231,51 @@ fn what_is_acknowledged_survives_a_power_cut() {
     ];
     child(&strace, test, ground.path());
     let log = fs::read(log).unwrap();
-    let cut = Cut::read(ground.path(), &String::from_utf8_lossy(&log));
+    // The root itself is made on the way.
+    let root = ground.path().join("srv/registry");
+    let cut = Cut::read(ground.path(), &root, &String::from_utf8_lossy(&log));
     assert_eq!(cut.marks, 21);
     assert!(cut.faults.is_empty(), "{:#?}", cut.faults);
+}
+
+#[test]
+fn a_large_upload_is_synced_on_the_way() {
+    if let Some(ground) = ground() {
+        return run(async {
+            let storage = open(&ground);
+            storage.begin(&upload("1"), Bytes::new()).await.unwrap();
+            let mut session = storage.resume(&upload("1")).await.unwrap().unwrap();
+            let bytes = pattern(1, 1 << 20);
+            for _ in 0..200 {
+                session.write(bytes.clone()).await.unwrap();
+            }
+            acknowledged(&blob(1));
+            session.discard().await.unwrap();
+        });
+    }
+    if !has_strace() {
+        return;
+    }
+    let ground = TempDir::new().unwrap();
+    let log = ground.path().join("log");
+    let test = "order::a_large_upload_is_synced_on_the_way";
+    let strace = [
+        "strace",
+        "-f",
+        "-y",
+        "-e",
+        CALLS,
+        "-o",
+        log.to_str().unwrap(),
+    ];
+    child(&strace, test, ground.path());
+    let log = fs::read(log).unwrap();
+    let log = String::from_utf8_lossy(&log);
+    let (before, _) = log.split_once(MARK).unwrap();
+    let syncs = before
+        .lines()
+        .filter(|line| line.contains("fdatasync(") && line.contains("/data>"));
+    assert!(syncs.count() >= 3, "begun, and after each 64 MiB");
 }
 
 /// What stands before a call begins to fail, and has to stand afterwards.
@@ -241,6 +288,7 @@ async fn prepare(storage: &Storage) {
 }
 
 fn is_eio<T: std::fmt::Debug>(what: &str, done: Result<T, Error>) {
+    let done = done.map(drop);
     let text = format!("{done:?}");
     assert!(matches!(done, Err(Error::Failed { .. })), "{what}: {text}");
     assert!(text.contains("code: 5"), "{what}: {text}");
@@ -376,9 +424,9 @@ fn a_system_without_openat2_is_served_the_same() {
         return child(&strace, test, ground.path());
     };
     run(async {
-        super::faults::links_out_are_not_followed(&ground.join("links")).await;
+        strangers::links_out_are_not_followed(&ground.join("links")).await;
+        acknowledge_everything(&ground.join("srv/registry")).await;
         let storage = open(&ground.join("srv/registry"));
-        acknowledge_everything(&storage).await;
         assert!(read(&storage, &blob(3)).await.unwrap() == pattern(3, 500_000));
         assert_eq!(names(&storage, &Key::repositories()).await, ["team"]);
     });
