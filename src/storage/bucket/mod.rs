@@ -4,11 +4,13 @@
 //! the last part. The state object names the others, and is replaced by conditional writes only: who holds the upload
 //! is written there, so replicas over one bucket never mix bytes.
 
+mod azure;
 mod backend;
 mod blocks;
 mod copy;
 mod document;
 mod fault;
+mod gcs;
 mod hold;
 mod line;
 mod listing;
@@ -51,10 +53,10 @@ impl Bucket {
         let backend = match config {
             config::Storage::Memory => memory::open(),
             config::Storage::S3(config) => s3::open(config)?,
-            config::Storage::Azure(_)
-            | config::Storage::Gcs(_)
-            | config::Storage::FileSystem { .. } => {
-                return Err(OpenError::Bucket("this storage is no bucket".into()));
+            config::Storage::Azure(config) => azure::open(config)?,
+            config::Storage::Gcs(config) => gcs::open(config)?,
+            config::Storage::FileSystem { .. } => {
+                return Err(OpenError::Bucket("a folder is no bucket".into()));
             }
         };
         Ok(Self::over(backend))

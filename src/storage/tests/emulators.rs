@@ -60,6 +60,7 @@ impl Emulator {
             .unwrap()
             .port();
         let port = port.to_string();
+        let host = format!("127.0.0.1:{port}");
         let arguments = match self {
             Self::S3 => vec!["-H", "127.0.0.1", "-p", "0"],
             Self::Azure => vec![
@@ -81,6 +82,8 @@ impl Emulator {
                 "127.0.0.1",
                 "-port",
                 &port,
+                "-public-host",
+                &host,
             ],
         };
         let mut shell = Command::new("sh");

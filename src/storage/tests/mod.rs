@@ -85,6 +85,8 @@ contract! {
     filesystem
     memory
     s3
+    azure
+    gcs
 }
 
 fn repository() -> RepositoryName {
