@@ -128,7 +128,7 @@ fn advice(status: u16, code: &str) -> &'static str {
 }
 
 /// Whether no answer came at all, from the store or from who gives out credentials.
-fn is_transport(error: &StoreError) -> bool {
+pub(super) fn is_transport(error: &StoreError) -> bool {
     http_error(error).is_some()
 }
 

@@ -4,19 +4,26 @@
 //! the last part. The state object names the others, and is replaced by conditional writes only: who holds the upload
 //! is written there, so replicas over one bucket never mix bytes.
 
+mod azure;
 mod backend;
 mod blocks;
 mod copy;
 mod document;
 mod fault;
+mod gcs;
 mod hold;
+mod line;
 mod listing;
 mod memory;
 mod reading;
 mod removal;
+mod requests;
 mod resume;
+mod s3;
 mod seal;
 mod session;
+mod tidy;
+mod xml;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +31,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Method;
-use object_store::{ObjectStoreExt, PutOptions, PutPayload};
+use object_store::{GetOptions, PutOptions, PutPayload};
 
 use crate::config;
 
@@ -45,14 +52,23 @@ impl Bucket {
     pub(super) fn open(config: &config::Storage) -> Result<Self, OpenError> {
         let backend = match config {
             config::Storage::Memory => memory::open(),
-            config::Storage::S3(_)
-            | config::Storage::Azure(_)
-            | config::Storage::Gcs(_)
-            | config::Storage::FileSystem { .. } => {
-                return Err(OpenError::Bucket("this storage is no bucket".into()));
+            config::Storage::S3(config) => s3::open(config)?,
+            config::Storage::Azure(config) => azure::open(config)?,
+            config::Storage::Gcs(config) => gcs::open(config)?,
+            config::Storage::FileSystem { .. } => {
+                return Err(OpenError::Bucket("a folder is no bucket".into()));
             }
         };
         Ok(Self::over(backend))
+    }
+
+    /// A bucket in memory whose uploads have parts of `chunk` bytes.
+    #[cfg(test)]
+    pub(super) fn in_memory(chunk: u64) -> Self {
+        Self::over(Backend {
+            chunk,
+            ..memory::open()
+        })
     }
 
     fn over(backend: Backend) -> Self {
@@ -139,7 +155,7 @@ impl Bucket {
     }
 
     pub(super) async fn tidy(&self, age: Duration) -> Result<(), Error> {
-        copy::tidy(&self.backend, age).await
+        tidy::tidy(&self.backend, age).await
     }
 }
 
@@ -156,8 +172,10 @@ impl Backend {
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
-        match self.objects.head(&self.path(key)?).await {
-            Ok(meta) => Ok(Some(meta.size)),
+        let options = GetOptions::default().with_head(true);
+        match self.objects.get_opts(&self.path(key)?, options).await {
+            Ok(got) if copy::is_pending(&got.extensions) => Ok(None),
+            Ok(got) => Ok(Some(got.meta.size)),
             Err(error) if fault::is_missing(&error) => Ok(None),
             Err(error) => Err(self.fault(key, "read", &error)),
         }

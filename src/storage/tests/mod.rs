@@ -1,6 +1,7 @@
 //! The contract of a store: one suite of claims, held over each kind.
 
 mod child;
+pub(in crate::storage) mod emulators;
 mod faults;
 mod files;
 mod order;
@@ -85,6 +86,10 @@ macro_rules! contract {
 
 contract! {
     filesystem
+    memory
+    s3
+    azure
+    gcs
 }
 
 fn repository() -> RepositoryName {
