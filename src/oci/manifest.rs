@@ -256,3 +256,86 @@ fn depth(bytes: &[u8]) -> usize {
     }
     deepest
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn documents() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            Just("schemaVersion"),
+            Just("mediaType"),
+            Just("config"),
+            Just("layers"),
+            Just("manifests"),
+            Just("subject"),
+            Just("digest"),
+            Just("size"),
+            Just("urls"),
+            Just("annotations"),
+            Just("x"),
+        ]
+        .prop_map(|word| format!("{word:?}"));
+        let leaf = prop_oneof![
+            word.clone(),
+            Just("2".to_owned()),
+            Just("-1".to_owned()),
+            Just("1e9".to_owned()),
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just(format!("{:?}", MediaType::OciIndex.as_str())),
+            Just(format!("{:?}", MediaType::OciManifest.as_str())),
+            Just(format!("\"sha256:{}\"", "0".repeat(64))),
+        ];
+        leaf.prop_recursive(5, 40, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5)
+                    .prop_map(|items| format!("[{}]", items.join(","))),
+                proptest::collection::vec((word.clone(), inner), 0..8).prop_map(|fields| {
+                    let fields: Vec<String> =
+                        fields.iter().map(|(k, v)| format!("{k}:{v}")).collect();
+                    format!("{{{}}}", fields.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Document::parse(&bytes, None);
+            let _ = Document::parse(&bytes, Some(MediaType::OciManifest.as_str()));
+            let _ = Outline::parse(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn what_is_accepted_is_served_with_the_type_that_was_agreed(
+            text in documents(),
+            sent in prop_oneof![Just(None), Just(Some(MediaType::OciIndex)), Just(Some(MediaType::OciManifest))],
+        ) {
+            if let Ok(document) = Document::parse(text.as_bytes(), sent.map(MediaType::as_str)) {
+                let outline = Outline::parse(&text).unwrap();
+                let served = outline.served_as();
+                prop_assert_eq!(served.as_deref(), Some(document.media_type.as_str()));
+                prop_assert_eq!(outline.subject, document.subject);
+                prop_assert_eq!(outline.manifests, document.manifests);
+                prop_assert!(sent.is_none_or(|sent| sent == document.media_type));
+            }
+        }
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        for (text, deep) in [
+            ("", 0),
+            ("[{}]", 2),
+            (r#"{"[[[":"\"[["}"#, 1),
+            ("]]][", 1),
+            (r#"["\\",[]]"#, 2),
+        ] {
+            assert_eq!(depth(text.as_bytes()), deep, "{text}");
+        }
+    }
+}

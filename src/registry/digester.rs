@@ -146,7 +146,7 @@ mod tests {
             if both {
                 digester.include(Algorithm::Sha512);
             }
-            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.min(&bytes.len())).copied().collect();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| bytes.len().min(*cut)).collect();
             cuts.sort_unstable();
             let mut at = 0;
             for cut in cuts {
