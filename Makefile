@@ -1,5 +1,5 @@
 # Everything a developer runs; .ci/run runs the same.
-.PHONY: help run lint test bench
+.PHONY: help run lint test conformance bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -16,6 +16,9 @@ lint: ## format, clippy, documentation, dependencies
 test: ## all tests, with the real clients and the real registry
 	scripts/setup-peers
 	cargo test --locked
+
+conformance: ## the OCI distribution specification's suites, over every backend (needs Go)
+	scripts/conformance
 
 bench: ## the benches, once there are some
 	@if ls benches/*.rs >/dev/null 2>&1; then cargo bench --locked; \

@@ -324,7 +324,8 @@ impl Gateway {
     }
 }
 
-/// Where content comes from. An embedded registry with the same settings goes on as it is.
+/// Where content comes from. An embedded registry with the same settings goes on as it is; with other settings of the
+/// same store, the store does.
 fn backend(config: &Config, previous: Option<&Backend>) -> Result<Backend, Vec<BuildError>> {
     let section = match &config.backend {
         config::Backend::Registry(section) => section,
@@ -337,12 +338,23 @@ fn backend(config: &Config, previous: Option<&Backend>) -> Result<Backend, Vec<B
         Some(Backend::Registry(old)) if old.registry.is_made_of(section) => {
             Arc::clone(&old.registry)
         }
-        _ => Arc::new(Registry::open(section).map_err(|e| vec![e.into()])?),
+        Some(Backend::Registry(old)) => match old.registry.with_switches(section) {
+            Some(registry) => Arc::new(registry),
+            None => opened(section)?,
+        },
+        _ => opened(section)?,
     };
     Ok(Backend::Registry(Embedded {
         registry,
         upload_expiry: section.upload_expiry,
     }))
+}
+
+fn opened(section: &config::Registry) -> Result<Arc<Registry>, Vec<BuildError>> {
+    match Registry::open(section) {
+        Ok(registry) => Ok(Arc::new(registry)),
+        Err(error) => Err(vec![error.into()]),
+    }
 }
 
 /// Browsers must not guess at what a blob is.

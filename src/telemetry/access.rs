@@ -479,7 +479,7 @@ mod tests {
             "http.target": "/v2/team/app/manifests/1?n=1", "http.version": "HTTP/1.1", "http.host": "registry.example:5000",
             "http.status": 200, "body.bytes_sent": 1234, "body.bytes_received": 5, "duration_ms": 12.345,
             "http.referer": "https://ui.example/", "http.user_agent": "docker/27.0 (\"linux\")", "repository": "team/app",
-            "action": "pull", "upstream.status": 200, "request.id": "f00", "reason": "denied",
+            "action": "pull", "backend": "upstream", "upstream.status": 200, "request.id": "f00", "reason": "denied",
             "tls.certificate": "build-7", "tls.version": "TLSv1.3",
         });
         assert_eq!(back, expected);

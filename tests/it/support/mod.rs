@@ -14,6 +14,7 @@ pub mod flow;
 pub mod frames;
 pub mod fronts;
 pub mod gate;
+pub mod house;
 pub mod image;
 pub mod nginx;
 pub mod origin;
