@@ -3,8 +3,9 @@
 pub(in crate::storage) mod emulators;
 mod faults;
 mod files;
+pub(in crate::storage) mod front;
 mod order;
-mod stores;
+pub(in crate::storage) mod stores;
 mod uploads;
 
 use bytes::{Bytes, BytesMut};
