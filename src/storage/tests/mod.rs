@@ -4,9 +4,11 @@ mod child;
 pub(in crate::storage) mod emulators;
 mod faults;
 mod files;
+pub(in crate::storage) mod front;
 mod order;
 mod stores;
 mod strangers;
+pub(in crate::storage) mod stores;
 mod uploads;
 
 use bytes::{Bytes, BytesMut};
