@@ -6,9 +6,8 @@ mod faults;
 mod files;
 pub(in crate::storage) mod front;
 mod order;
-mod stores;
-mod strangers;
 pub(in crate::storage) mod stores;
+mod strangers;
 mod uploads;
 
 use bytes::{Bytes, BytesMut};
