@@ -23,6 +23,7 @@ mod route;
 // Instruments.
 mod telemetry;
 mod tls;
+mod turns;
 
 // Outbound.
 mod client;

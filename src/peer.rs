@@ -15,6 +15,8 @@ pub(crate) struct Peer {
     pub scheme: Scheme,
     /// The host name that the TLS client asked for, lower case.
     pub sni: Option<String>,
+    /// The version of TLS that the handshake agreed on, as logs have it (`TLSv1.3`); `None` in clear.
+    pub tls_version: Option<&'static str>,
     /// The client certificate, verified.
     pub certificate: Option<Arc<ClientCertificate>>,
     /// The listener asks every request for a client certificate (`client_auth = "required"`).

@@ -283,6 +283,7 @@ mod tests {
             address: Address::Unix,
             scheme: Scheme::Https,
             sni: None,
+            tls_version: None,
             certificate: who.certificate.clone(),
             certificate_required: required,
         };
@@ -419,6 +420,7 @@ mod tests {
             address: Address::Unix,
             scheme: Scheme::Https,
             sni: None,
+            tls_version: None,
             certificate: who.certificate.clone(),
             certificate_required: false,
         };

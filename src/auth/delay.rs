@@ -14,8 +14,9 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use tokio::time::{Instant, sleep_until};
 
+use crate::turns::Source;
+
 use super::Refusal;
-use super::queue::Source;
 
 /// Guesses that cost nothing: people mistype, and machines try an old password before the new one.
 const FREE: u32 = 3;

@@ -23,11 +23,12 @@ use zeroize::Zeroizing;
 use crate::config;
 use crate::identity::Identity;
 use crate::peer::{Address, Peer};
+use crate::turns::Source;
 
 use basic::Credentials;
 use delay::Delays;
 use htpasswd::{Hash, Passwords};
-use queue::{Queue, Source};
+use queue::Queue;
 use remember::Memory;
 
 pub(crate) use basic::bearer;
@@ -318,6 +319,7 @@ mod tests {
             address: Address::Ip((Ipv4Addr::new(192, 0, 2, last), 4000).into()),
             scheme: Scheme::Https,
             sni: None,
+            tls_version: None,
             certificate: None,
             certificate_required: false,
         }

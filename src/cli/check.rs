@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::server::Server;
 use crate::tls::found_own_certificate;
 
+use super::first_start;
 use super::load::Found;
 use super::{DONE, WRONG, answer, load, say};
 
@@ -45,6 +46,7 @@ fn wrong(faults: &[String]) -> u8 {
 /// Loads all files that the configuration names; the warnings, or one line for each fault.
 fn files(mut config: Config) -> Result<Vec<String>, Vec<String>> {
     config.log.access = None;
+    first_start::without_making(&mut config);
     let _scratch = without_making(&mut config)?;
     Server::load(config).map(|server| server.warnings().to_vec())
 }

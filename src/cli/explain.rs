@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::net::TrustedNetworks;
 use crate::oci::{Digest, Reference, RepositoryName};
 use crate::route;
+use crate::telemetry::chain;
 use crate::tls::client_certificate_file;
 
 use super::{DONE, FAILED, WRONG, answer, load, say};
@@ -218,15 +219,6 @@ impl Action {
             Self::Catalog => route::Action::Catalog,
         }
     }
-}
-
-/// The error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

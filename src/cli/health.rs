@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{ListenAddress, Listener};
+use crate::telemetry::chain;
 use crate::tls;
 
 use super::{DONE, FAILED, load, say};
@@ -243,15 +244,6 @@ fn shown(target: &Target) -> String {
         Place::Tcp(..) if target.tls == Tls::Off => format!("http://{}/_ping", target.authority),
         Place::Tcp(..) => format!("https://{}/_ping", target.authority),
     }
-}
-
-/// The error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

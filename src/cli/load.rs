@@ -27,19 +27,19 @@ pub(super) fn load(named: Option<&Path>) -> Result<Found, Vec<String>> {
 
 /// The variables of the environment. One of ours that is not UTF-8 is a fault; others do not concern us.
 pub(super) fn environment() -> Result<Vec<(String, String)>, Vec<String>> {
-    const CONTAINER: [&str; 4] = [
-        "REGISTRY_HOST",
-        "REGISTRY_PORT",
-        "SERVER_NAME",
-        "PROXY_TIMEOUT",
-    ];
+    const CONTAINER: [&str; 2] = ["SERVER_NAME", "PROXY_TIMEOUT"];
+    let ours = |name: &str| {
+        ["DOCKGATE_", "REGISTRY_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
     let mut variables = Vec::new();
     let mut faults = Vec::new();
     for (name, value) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         match value.into_string() {
             Ok(value) => variables.push((name, value)),
-            Err(_) if name.starts_with("DOCKGATE_") || CONTAINER.contains(&name.as_str()) => {
+            Err(_) if ours(&name) || CONTAINER.contains(&name.as_str()) => {
                 faults.push(format!("{name}: is not UTF-8 text"));
             }
             Err(_) => {}

@@ -5,6 +5,7 @@
 
 mod check;
 mod explain;
+mod first_start;
 mod health;
 mod htpasswd;
 mod load;
@@ -32,7 +33,8 @@ const WRONG: u8 = 2;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The configuration file [default: ./proxy.toml, then /etc/dockgate/proxy.toml, if there is one]
+    /// The configuration file: a proxy.toml, or the config.yml of registry:2 [default: ./proxy.toml, then
+    /// /etc/dockgate/proxy.toml, if there is one]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -40,9 +42,17 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gate; what happens without a command
-    Serve,
+    Serve {
+        /// The configuration file, as with --config
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+    },
     /// Load all that `serve` would load, report every fault with file, line and fix; exit 2 if there is any
-    Check,
+    Check {
+        /// The configuration file, as with --config
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+    },
     /// Make and change password files, with the options of Apache's tool; `dockgate htpasswd -h` lists them
     #[command(disable_help_flag = true)]
     Htpasswd {
@@ -83,8 +93,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let config = parsed.config.as_deref();
     match parsed.command {
-        None | Some(Command::Serve) => serve::run(config),
-        Some(Command::Check) => check::run(config),
+        None => serve::run(config),
+        Some(Command::Serve { file }) => serve::run(file.as_deref().or(config)),
+        Some(Command::Check { file }) => check::run(file.as_deref().or(config)),
         Some(Command::Explain(question)) => explain::run(config, &question),
         Some(Command::Htpasswd { arguments }) => htpasswd::run(&arguments),
         Some(Command::Health { url }) => health::run(config, url.as_deref()),

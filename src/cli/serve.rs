@@ -8,7 +8,9 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::server::{Ended, Server, Source, commands};
 use crate::telemetry::Telemetry;
+use crate::telemetry::chain;
 
+use super::first_start;
 use super::load::{self, Found};
 use super::{DONE, FAILED, WRONG, say};
 
@@ -39,7 +41,11 @@ fn serve(found: Found) -> u8 {
     for warning in &found.loaded.warnings {
         warn!("{warning}");
     }
-    let server = match Server::load(found.loaded.config) {
+    let config = found.loaded.config;
+    if let Err(fault) = first_start::ensure(&config) {
+        return failed(&fault);
+    }
+    let server = match Server::load(config.clone()) {
         Ok(server) => server,
         Err(faults) => return wrong(&faults),
     };
@@ -57,6 +63,7 @@ fn serve(found: Found) -> u8 {
         let commands = commands().map_err(|fault| failed(&fault))?;
         let bound = server.bind().map_err(|fault| failed(&fault))?;
         info!(version = env!("CARGO_PKG_VERSION"), "started");
+        first_start::greet(&config, bound.addresses());
         let source = source(found.file.as_deref());
         Ok(bound.reloading(found.file, source).run(commands).await)
     });
@@ -90,13 +97,6 @@ fn wrong(faults: &[String]) -> u8 {
 }
 
 fn failed(fault: &dyn std::error::Error) -> u8 {
-    let mut text = fault.to_string();
-    let mut next = fault.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    say(&text);
+    say(&chain(fault));
     FAILED
 }

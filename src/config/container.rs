@@ -40,10 +40,7 @@ pub(super) fn apply(
             .filter(|value| !value.is_empty())
     };
     let external = root.join(EXTERNAL);
-    let mut settings = Settings {
-        variables,
-        found: Found::default(),
-    };
+    let mut settings = Settings::new(variables);
     if let Some(host) = value("REGISTRY_HOST") {
         container_solutions(&mut settings, host, &value, &root.join("etc/nginx"));
     } else if ["docker-registry.htpasswd", "cert.pem", "key.pem"]
@@ -159,13 +156,29 @@ fn marvambass(settings: &mut Settings<'_>, external: &Path) {
 }
 
 /// The settings that are being found.
-struct Settings<'v> {
+pub(super) struct Settings<'v> {
     variables: &'v mut Variables,
-    found: Found,
+    pub(super) found: Found,
 }
 
-impl Settings<'_> {
-    fn set(&mut self, name: &str, value: &str, label: &str) {
+impl<'v> Settings<'v> {
+    pub(super) fn new(variables: &'v mut Variables) -> Self {
+        Self {
+            variables,
+            found: Found::default(),
+        }
+    }
+
+    /// Whether our own variables speak of this already.
+    pub(super) fn has(&self, prefix: &str) -> bool {
+        let name = format!("DOCKGATE_{prefix}");
+        let mut below = self.variables.range(name.clone()..);
+        below
+            .next()
+            .is_some_and(|(found, _)| found.starts_with(&name))
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str, label: &str) {
         // Whoever writes our own name means it: it beats the container's, whichever form of the name it has.
         let name = format!("DOCKGATE_{name}");
         let short = name.replace("LISTENER_0_", "LISTENER_");
@@ -206,11 +219,11 @@ impl Settings<'_> {
         }
     }
 
-    fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         self.found.notes.push(text.to_owned());
     }
 
-    fn fault(&mut self, name: &str, text: String) {
+    pub(super) fn fault(&mut self, name: &str, text: String) {
         let place = Place::Variable(name.to_owned());
         self.found.faults.push(Fault::new(place, name, text));
     }

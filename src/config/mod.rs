@@ -7,6 +7,7 @@
 mod auth;
 mod check;
 mod container;
+mod distribution;
 mod environment;
 mod fault;
 mod frozen;
@@ -27,6 +28,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use self::container::Found;
 use self::fault::{Fault, nearest};
 use self::section::Section;
 use self::source::{Source, Unknown, Variables};
@@ -44,7 +46,8 @@ pub use self::upstream::{Authorization, Upstream, UpstreamUrl};
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// One of each table, so that reading it asks for every key.
-const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n[upstream]\n[registry]\n";
+const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n[upstream]\n\
+     [registry.filesystem]\n[registry.s3]\n[registry.azure.credentials]\n[registry.gcs]\n";
 
 /// A configuration that was loaded, and what to tell the person who loaded it.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +90,7 @@ impl Config {
         environment: &[(String, String)],
     ) -> Result<Loaded, Faults> {
         let variables = environment::variables(environment);
-        parse("proxy.toml", text, folder, &variables, Vec::new())
+        parse("proxy.toml", text, folder, &variables)
     }
 
     /// `root` is where the files of the containers of old are looked for.
@@ -101,14 +104,35 @@ impl Config {
             let name = path.display().to_string();
             let text = read_file(path).map_err(|text| Faults::of_file(&name, &text))?;
             let folder = path.parent().unwrap_or_else(|| Path::new(""));
-            return parse(&name, &text, folder, &variables, Vec::new());
+            if path
+                .extension()
+                .is_some_and(|end| end == "yml" || end == "yaml")
+            {
+                let found = distribution::apply(Some((&name, &text)), environment, &mut variables);
+                return finished(&name, &variables, found, false);
+            }
+            return parse(&name, &text, folder, &variables);
         }
-        let found = container::apply(environment, root, &mut variables);
-        let mut loaded = parse("configuration", "", Path::new(""), &variables, found.faults)?;
-        loaded.notes.extend(found.notes);
-        loaded.warnings.extend(found.warnings);
-        Ok(loaded)
+        let mut found = container::apply(environment, root, &mut variables);
+        if found.notes.is_empty() && distribution::is_spoken_of(environment) {
+            found = distribution::apply(None, environment, &mut variables);
+        }
+        finished("configuration", &variables, found, true)
     }
+}
+
+/// Settings that were found elsewhere than in a `proxy.toml`, read as if they stood in one.
+fn finished(
+    name: &str,
+    variables: &Variables,
+    found: Found,
+    first_user: bool,
+) -> Result<Loaded, Faults> {
+    let source = Source::parse("", name, Path::new(""), variables)?;
+    let mut loaded = meant(source, name, found.faults, first_user)?;
+    loaded.notes.extend(found.notes);
+    loaded.warnings.extend(found.warnings);
+    Ok(loaded)
 }
 
 /// Every setting that is carried, as `listener.tls.certificate`.
@@ -122,15 +146,23 @@ pub fn keys() -> Vec<String> {
     source.keys.take().into_iter().collect()
 }
 
-fn parse(
-    name: &str,
-    text: &str,
-    folder: &Path,
-    variables: &Variables,
-    found: Vec<Fault>,
-) -> Result<Loaded, Faults> {
+fn parse(name: &str, text: &str, folder: &Path, variables: &Variables) -> Result<Loaded, Faults> {
     let source = Source::parse(text, name, folder, variables)?;
-    let config = read(&source.top());
+    meant(source, name, Vec::new(), true)
+}
+
+/// What was written, as what is meant; `found` are faults from elsewhere. With `first_user` an embedded registry of
+/// which nobody said who may come in gets one.
+fn meant(
+    source: Source<'_>,
+    name: &str,
+    found: Vec<Fault>,
+    first_user: bool,
+) -> Result<Loaded, Faults> {
+    let mut config = read(&source.top());
+    if first_user && let Some(config) = &mut config {
+        config.let_a_first_user_in();
+    }
     if let Some(config) = &config {
         check::check(&source, config);
     }
@@ -168,6 +200,7 @@ fn read(top: &Section<'_>) -> Option<Config> {
         state_dir,
         listeners,
         backend: backend?,
+        first_user: false,
         auth,
         token,
         rules: rules.into_iter().flatten().collect(),
@@ -185,8 +218,8 @@ fn backend(top: &Section<'_>, state_dir: &Path) -> Option<Backend> {
     let registry = top.optional("registry", |section| registry::read(section, state_dir));
     match (upstream, registry) {
         (Some(upstream), None) => upstream.map(Backend::Upstream),
-        (None, Some(registry)) => Some(Backend::Registry(registry)),
-        (None, None) => Some(Backend::Registry(registry::Registry::on_disk(state_dir))),
+        (None, Some(registry)) => registry.map(Backend::Registry),
+        (None, None) => Some(Backend::Registry(Registry::on_disk(state_dir))),
         (Some(_), Some(_)) => {
             let text =
                 "stands beside [upstream], and content comes from one of them; remove the other";
@@ -450,9 +483,15 @@ mod tests {
             key in proptest::sample::select(keys()),
         ) {
             let name = format!("DOCKGATE_{}", key.replace('.', "_").to_ascii_uppercase());
-            let variables = environment(&[("DOCKGATE_UPSTREAM_URL", "http://a"), (&name, &value)]);
+            // One backend: where the key belongs to the other one, it is alone.
+            let upstream = ("DOCKGATE_UPSTREAM_URL", "http://a");
+            let own = (name.as_str(), value.as_str());
+            let both = [upstream, own];
+            let variables = environment(if key.starts_with("registry.") { &both[1..] } else { &both });
             if let Err(faults) = Config::parse("", Path::new("/"), &variables) {
-                let named = |line: &String| line.starts_with(&name) && !line.contains("is not a setting");
+                // A bucket of which one thing alone is said lacks the others.
+                let lacks = |line: &String| key.starts_with("registry.") && line.contains("is missing");
+                let named = |line: &String| lacks(line) || line.starts_with(&name) && !line.contains("is not a setting");
                 proptest::prop_assert!(faults.lines().iter().any(named), "{}", faults);
             }
         }
@@ -477,15 +516,59 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_and_without_a_registry_the_fault_says_what_to_write() {
+    fn without_anything_it_is_a_registry_on_disk_with_a_first_user() {
         let root = tempfile::tempdir().unwrap();
-        let faults = Config::load_below(root.path(), None, &[]).unwrap_err();
-        let [line] = faults.lines() else {
-            panic!("{faults}")
+        let loaded = Config::load_below(root.path(), None, &[]).unwrap();
+        let Backend::Registry(registry) = &loaded.config.backend else {
+            panic!("{:?}", loaded.config)
         };
+        let root = PathBuf::from("dockgate-data/registry");
+        assert_eq!(registry.storage, Storage::FileSystem { root });
+        assert!(loaded.config.first_user);
+        let htpasswd = Some(PathBuf::from("dockgate-data/htpasswd"));
+        assert_eq!(loaded.config.auth.htpasswd, htpasswd);
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
+
+    #[test]
+    fn content_comes_from_one_place() {
+        let text = "[upstream]\nurl = \"http://a\"\n[registry]\n";
+        let faults = Config::parse(text, Path::new("/"), &[]).unwrap_err();
         assert!(
-            line.contains("DOCKGATE_UPSTREAM_URL") && line.contains("embedded"),
-            "{line}"
+            faults.lines()[0].starts_with("proxy.toml:3: registry"),
+            "{faults}"
         );
+    }
+
+    #[test]
+    fn a_bucket_needs_its_name_and_both_keys_or_none() {
+        let text = "[registry]\nstorage = \"s3\"\n[registry.s3]\naccesskey = \"a\"\n";
+        let faults = Config::parse(text, Path::new("/"), &[]).unwrap_err();
+        for wanted in [
+            "registry.s3.bucket: is missing",
+            "registry.s3.region: is missing",
+            "has no secretkey",
+        ] {
+            assert!(
+                faults.lines().iter().any(|line| line.contains(wanted)),
+                "{faults}"
+            );
+        }
+        let other = "[registry.s3]\nbucket = \"a\"\nregion = \"b\"\n";
+        let faults = Config::parse(other, Path::new("/"), &[]).unwrap_err();
+        assert!(
+            faults.lines()[0].contains("write storage = \"s3\""),
+            "{faults}"
+        );
+        let text = format!("[registry]\nstorage = \"s3\"\n{other}chunksize = \"16 MiB\"\n");
+        let config = Config::parse(&text, Path::new("/"), &[]).unwrap().config;
+        let Backend::Registry(Registry {
+            storage: Storage::S3(s3),
+            ..
+        }) = config.backend
+        else {
+            panic!("no bucket")
+        };
+        assert_eq!((s3.bucket.as_str(), s3.chunk_size), ("a", 16 << 20));
     }
 }

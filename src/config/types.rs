@@ -19,6 +19,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where content comes from.
     pub backend: Backend,
+    /// Nobody said who may come in: `auth.htpasswd` is made at first start, with one user.
+    pub first_user: bool,
     /// Who may come in.
     pub auth: Auth,
     /// The token service.

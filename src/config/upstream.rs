@@ -86,8 +86,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Upstream> {
     if !section.has("url") && !section.is_misshapen() {
         section.fault(
             "url",
-            "is missing: this release guards a registry that runs already and does not carry the embedded one yet; \
-             write [upstream] with url = \"http://localhost:5000\", or set DOCKGATE_UPSTREAM_URL",
+            "is missing; write url = \"http://localhost:5000\", or remove [upstream] and serve the embedded registry",
         );
     }
     let ca = section.path("ca");

@@ -100,8 +100,8 @@ pub(crate) enum HeadFault {
     /// A header that HTTP/2 or the gate has no use for.
     #[error("the request has a header that is not allowed here")]
     Header,
-    /// The target is not a path.
-    #[error("the request target is not a path")]
+    /// The target is not a path, or has a scheme that is not spoken.
+    #[error("the request target is not a path of this server")]
     Target,
     /// The target is longer than any of a registry.
     #[error("the request target is too long")]

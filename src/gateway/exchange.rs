@@ -25,12 +25,12 @@ use crate::identity::Identity;
 use crate::net::TrustedNetworks;
 use crate::peer::Address;
 use crate::peer::Peer;
-use crate::peer::Scheme;
 use crate::route::Action;
 use crate::route::Route;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Entry;
 use crate::telemetry::RequestLine;
+use crate::telemetry::chain;
 
 use super::challenge::About;
 use super::strict::named_host;
@@ -102,7 +102,7 @@ impl Exchange {
             request_id: request_id.to_str().unwrap_or_default().to_owned(),
             reason: None,
             certificate: peer.certificate.as_ref().map(|c| c.name().to_owned()),
-            tls: (peer.scheme == Scheme::Https).then_some("TLS"),
+            tls: peer.tls_version,
         };
         Self {
             begun: Instant::now(),
@@ -302,18 +302,6 @@ impl Drop for Exchange {
             self.tell(End::Abandoned, 0);
         }
     }
-}
-
-/// An error with its causes.
-fn chain(fault: &dyn StdError) -> String {
-    let mut text = fault.to_string();
-    let mut next = fault.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 /// 16 hexadecimal digits, random enough to tell requests of many processes apart.

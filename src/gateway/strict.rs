@@ -26,7 +26,9 @@ const MAX_TARGET: usize = 8 * 1024;
 pub(super) fn judge(parts: &Parts, body: &impl Body) -> Result<(), HeadFault> {
     let h2 = parts.version == Version::HTTP_2;
     host(parts, h2)?;
-    if !parts.uri.path().starts_with('/') {
+    // A scheme other than ours is for somebody else (RFC 9110 section 4.3); in HTTP/2 it may be any text.
+    let scheme = parts.uri.scheme_str();
+    if !parts.uri.path().starts_with('/') || !matches!(scheme, None | Some("http" | "https")) {
         return Err(HeadFault::Target);
     }
     size(parts)?;
@@ -152,6 +154,17 @@ mod tests {
             judged(Version::HTTP_2, "https://u@a/v2/", &[]),
             Err(HeadFault::Host)
         );
+    }
+
+    #[test]
+    fn a_target_of_another_scheme_is_refused() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let of = |scheme: &str| judged(version, &format!("{scheme}://a/v2/"), &[("host", "a")]);
+            assert_eq!((of("http"), of("HTTPS")), (Ok(()), Ok(())));
+            for scheme in ["ftp", "ws", "httpx", "file"] {
+                assert_eq!(of(scheme), Err(HeadFault::Target), "{scheme} {version:?}");
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::header::Broken;
 use crate::header::REQUEST_ID;
 use crate::header::describe_client;
 use crate::header::rewrite;
+use crate::header::rewrite_links;
 use crate::header::strip_request;
 use crate::header::strip_response;
 use crate::route::Target;
@@ -50,6 +51,7 @@ pub(super) async fn forward(
         method: call.method.clone(),
         path_and_query,
         headers: request_headers(&mut call, upstream),
+        source: call.origin.address.into(),
     };
     let answer = upstream.send(head, body).await?;
     let status = answer.status().as_u16();
@@ -119,18 +121,23 @@ pub(super) fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> Heade
 
 /// `Location` and `Link` in the client's terms.
 fn links(headers: &mut HeaderMap, call: &Call<'_>, upstream: &Upstream) -> Result<(), Broken> {
-    let rewritten = |text: &str| rewrite(text, call.origin, Some(upstream.authority()));
+    let authority = upstream.authority();
+    let written = |text: &str| HeaderValue::from_str(text).map_err(|_| Broken::Malformed);
     if let Some(location) = headers.get(LOCATION) {
-        let location = rewritten(location.to_str().map_err(|_| Broken::Malformed)?)?;
-        let value = HeaderValue::from_str(&location).map_err(|_| Broken::Malformed)?;
-        headers.insert(LOCATION, value);
+        let location = location.to_str().map_err(|_| Broken::Malformed)?;
+        let location = rewrite(location, call.origin, Some(authority))?;
+        headers.insert(LOCATION, written(&location)?);
     }
-    if let Some(link) = headers.get(LINK).and_then(|value| value.to_str().ok())
-        && let Some((target, rest)) = link.strip_prefix('<').and_then(|l| l.split_once('>'))
-    {
-        let value = format!("<{}>{rest}", rewritten(target)?);
-        let value = HeaderValue::from_str(&value).map_err(|_| Broken::Malformed)?;
-        headers.insert(LINK, value);
+    let mut links = Vec::new();
+    for link in headers.get_all(LINK) {
+        let link = link.to_str().unwrap_or_default();
+        if let Some(link) = rewrite_links(link, call.origin, authority)? {
+            links.push(written(&link)?);
+        }
+    }
+    headers.remove(LINK);
+    for link in links {
+        headers.append(LINK, link);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, LINK, RANGE,
 };
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
@@ -172,8 +172,8 @@ pub(super) enum Found {
 /// Reads one list of the upstream, page after page.
 pub(super) struct Reader<'a> {
     upstream: &'a Upstream,
-    headers: HeaderMap,
-    path: String,
+    /// What every page is asked for with; its target is that of the whole list.
+    head: Head,
     key: &'static str,
     requests: usize,
     bytes: u64,
@@ -200,8 +200,12 @@ impl<'a> Reader<'a> {
         }
         Self {
             upstream,
-            headers,
-            path,
+            head: Head {
+                method: Method::GET,
+                path_and_query: path,
+                headers,
+                source: call.origin.address.into(),
+            },
             key,
             requests: 0,
             bytes: 0,
@@ -261,16 +265,10 @@ impl<'a> Reader<'a> {
         if self.requests > MAX_REQUESTS {
             return Err(unusable("its list has more pages than can be read"));
         }
-        let path_and_query = if query.is_empty() {
-            self.path.clone()
-        } else {
-            format!("{}?{query}", self.path)
-        };
-        let head = Head {
-            method: Method::GET,
-            path_and_query,
-            headers: self.headers.clone(),
-        };
+        let mut head = self.head.clone();
+        if !query.is_empty() {
+            head.path_and_query = format!("{}?{query}", head.path_and_query);
+        }
         let answer = self.upstream.send(head, None).await?;
         self.status = answer.status().as_u16();
         if answer.status() != StatusCode::OK {
@@ -283,7 +281,7 @@ impl<'a> Reader<'a> {
         let next = links
             .iter()
             .filter_map(|link| link.to_str().ok())
-            .find_map(|link| linked_query(link, &self.path))
+            .find_map(|link| linked_query(link, &self.head.path_and_query))
             .map(str::to_owned);
         let mut reader = ListReader::new(self.key);
         let mut body = answer.into_body();
@@ -460,8 +458,12 @@ mod tests {
     fn reader(upstream: &Upstream) -> Reader<'_> {
         Reader {
             upstream,
-            headers: HeaderMap::new(),
-            path: "/v2/_catalog".into(),
+            head: Head {
+                method: Method::GET,
+                path_and_query: "/v2/_catalog".into(),
+                headers: http::HeaderMap::new(),
+                source: None.into(),
+            },
             key: "repositories",
             requests: 0,
             bytes: 0,

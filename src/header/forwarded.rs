@@ -141,6 +141,7 @@ mod tests {
             address: Address::Ip(address.parse().unwrap()),
             scheme: Scheme::Http,
             sni: None,
+            tls_version: None,
             certificate: None,
             certificate_required: false,
         }

@@ -1,6 +1,6 @@
 //! What must not pass through an intermediary.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1), framing included: hyper writes its own.
 const CONNECTION: [HeaderName; 10] = [
@@ -53,6 +53,7 @@ const PROTECTED: [HeaderName; 12] = [
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     strip_response(headers);
     headers.remove(header::EXPECT);
+    join_cookies(headers);
     let forged: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
@@ -65,6 +66,23 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
         .collect();
     for name in forged {
         headers.remove(name);
+    }
+}
+
+/// The crumbs of a cookie as one line: HTTP/2 lets a client cut it up, HTTP/1 does not (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    // Of parts that are values every byte may stand in one.
+    if let Ok(mut whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        whole.set_sensitive(true);
+        headers.insert(header::COOKIE, whole);
     }
 }
 
@@ -85,8 +103,6 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -119,6 +135,18 @@ mod tests {
         left.sort_unstable();
         assert_eq!(left, ["accept", "authorization", "host"]);
         assert_eq!(map.get_all("accept").iter().count(), 2);
+    }
+
+    #[test]
+    fn the_crumbs_of_a_cookie_become_one_line_in_their_order() {
+        let mut map = headers(&[("cookie", "a=1; b=2")]);
+        strip_request(&mut map);
+        assert_eq!(map["cookie"], "a=1; b=2");
+        map.append("cookie", HeaderValue::from_static("c=3"));
+        map.append("cookie", HeaderValue::from_static("a=4"));
+        strip_request(&mut map);
+        let lines: Vec<_> = map.get_all("cookie").iter().collect();
+        assert_eq!(lines, ["a=1; b=2; c=3; a=4"]);
     }
 
     #[test]

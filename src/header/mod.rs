@@ -5,6 +5,7 @@
 
 mod forwarded;
 mod hop;
+mod link;
 mod location;
 mod range;
 
@@ -12,6 +13,7 @@ use http::HeaderName;
 
 pub(crate) use forwarded::{Origin, describe_client, origin};
 pub(crate) use hop::{strip_request, strip_response};
+pub(crate) use link::rewrite_links;
 pub(crate) use location::{Broken, rewrite};
 pub(crate) use range::{BadContentRange, Part, Selection, content_range, is_unchanged, selection};
 

@@ -19,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::peer::Address;
 use crate::peer::Peer;
 use crate::peer::Scheme;
+use crate::telemetry::chain;
 use crate::tls::ServerTls;
 use crate::tls::Standing;
 
@@ -65,16 +66,16 @@ pub(super) async fn serve(
     address: Address,
     door: Arc<Door>,
     live: Live,
-    phase: watch::Receiver<Phase>,
+    mut phase: watch::Receiver<Phase>,
 ) {
     let span = debug_span!("connection", peer.addr = %address, tls.sni = tracing::field::Empty);
     let deadline = live.settings().timeouts.handshake;
     async move {
         let address = if door.proxy_protocol {
-            match timeout(deadline, proxy_protocol::read(&mut socket)).await {
+            match preliminary(deadline, &mut phase, proxy_protocol::read(&mut socket)).await {
                 Ok(Ok(told)) => told.map_or(address, |told: SocketAddr| Address::Ip(told)),
                 Ok(Err(error)) => return debug!(%error, "connection refused"),
-                Err(_) => return debug!("connection refused: no PROXY header in time"),
+                Err(why) => return debug!(reason = why, "connection refused: no PROXY header"),
             }
         } else {
             address
@@ -83,16 +84,18 @@ pub(super) async fn serve(
             address,
             scheme: Scheme::Http,
             sni: None,
+            tls_version: None,
             certificate: None,
             certificate_required: door.certificate_required,
         };
         let Some(tls) = &door.tls else {
             return http1(socket, Client::new(peer, None), live, phase).await;
         };
-        match timeout(deadline, tls.accept(socket)).await {
+        match preliminary(deadline, &mut phase, tls.accept(socket)).await {
             Ok(Ok((stream, handshake))) => {
                 peer.scheme = Scheme::Https;
                 peer.sni = handshake.sni;
+                peer.tls_version = handshake.version;
                 peer.certificate = handshake.certificate;
                 tracing::Span::current().record("tls.sni", peer.sni.as_deref());
                 debug!(tls.resumed = handshake.resumed, "handshake done");
@@ -108,11 +111,24 @@ pub(super) async fn serve(
                 error = chain(&error),
                 "handshake failed"
             ),
-            Err(_) => debug!(reason = "timeout", "handshake not finished in time"),
+            Err(why) => debug!(reason = why, "handshake not finished"),
         }
     }
     .instrument(span)
     .await;
+}
+
+/// What comes before any request: it has a deadline, and nobody waits for it once the server drains, since nothing is lost
+/// with it.
+async fn preliminary<T>(
+    deadline: Duration,
+    phase: &mut watch::Receiver<Phase>,
+    work: impl Future<Output = T>,
+) -> Result<T, &'static str> {
+    tokio::select! {
+        done = timeout(deadline, work) => done.map_err(|_| "timeout"),
+        () = draining(phase) => Err("drain"),
+    }
 }
 
 /// The other end of a connection, and whether its certificate still holds.
@@ -281,16 +297,4 @@ fn report(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         debug!(error = chain(&error), "connection broken");
     }
-}
-
-/// An error with its causes, for the log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

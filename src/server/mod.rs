@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::config::ListenAddress;
 use crate::gateway::Gateway;
 use crate::telemetry::AccessLog;
+use crate::telemetry::chain;
 use crate::tls::ServerTls;
 
 pub use accept::BindError;
@@ -36,7 +37,7 @@ pub use reload::Source;
 pub use signal::{Command, commands};
 
 use accept::Listening;
-use connection::{Door, chain};
+use connection::Door;
 use reload::{Reloader, door};
 use settings::{Live, Phase, Settings};
 use watch::Watch;

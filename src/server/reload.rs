@@ -19,11 +19,12 @@ use crate::config::ListenerTls;
 use crate::config::Loaded;
 use crate::gateway::Gateway;
 use crate::telemetry::AccessLog;
+use crate::telemetry::chain;
 use crate::tls;
 use crate::tls::Prepared;
 use crate::tls::ServerTls;
 
-use super::connection::{Door, chain};
+use super::connection::Door;
 use super::settings::{Live, Settings};
 use super::watch::Watch;
 

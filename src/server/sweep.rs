@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::connection::chain;
 use super::settings::Live;
+use crate::telemetry::chain;
 
 /// Between two sweeps.
 const PERIOD: Duration = Duration::from_secs(60 * 60);

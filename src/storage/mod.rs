@@ -87,7 +87,7 @@ impl Storage {
     /// storage when this returns.
     ///
     /// # Errors
-    /// See [`Error`]; the old file is still there then.
+    /// See [`Error`]; the old file is still there then, or the new one, should only the last sync have failed.
     pub(crate) async fn write(&self, key: &Key, bytes: Bytes) -> Result<(), Error> {
         match self {
             Self::FileSystem(store) => store.write(key, bytes).await,
@@ -275,7 +275,7 @@ impl Session {
     /// Brings all that was written to stable storage, and `state` with it.
     ///
     /// # Errors
-    /// See [`Error`]. After an error only dropping is of use.
+    /// See [`Error`]. After an error only dropping is of use; should the disk have failed to sync, the upload is gone.
     pub(crate) async fn save(&mut self, state: Bytes) -> Result<(), Error> {
         match self {
             Self::FileSystem(session) => session.save(state).await,
@@ -298,7 +298,8 @@ impl Session {
     /// should they have the same length; the caller has checked their digest.
     ///
     /// # Errors
-    /// See [`Error`]; nothing new stands under `blob` then, and the upload is as the last save left it or gone.
+    /// See [`Error`]; nothing new stands under `blob` then, or all bytes do, should only the last sync have failed. The
+    /// upload is as the last save left it or gone.
     pub(crate) async fn commit(self, blob: &Key) -> Result<(), Error> {
         match self {
             Self::FileSystem(session) => session.commit(blob).await,

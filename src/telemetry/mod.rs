@@ -79,6 +79,13 @@ impl Telemetry {
     }
 }
 
+/// An error and what caused it, in one line: the form in which every room and command tells of one.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
 impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Telemetry").finish_non_exhaustive()
@@ -264,6 +271,17 @@ mod tests {
             tracing::info!("again");
         });
         assert!(!telemetry.lines.has_lost());
+    }
+
+    #[test]
+    fn an_error_is_told_with_all_that_caused_it() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Layer(&'static str, #[source] Option<Box<Self>>);
+
+        let cause = Box::new(Layer("c", None));
+        let error = Layer("a", Some(Box::new(Layer("b", Some(cause)))));
+        assert_eq!(chain(&error), "a: b: c");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use rustls::HandshakeKind;
+use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
@@ -174,10 +174,12 @@ impl ServerTls {
         };
         let connection = stream.get_ref().1;
         let sni = connection.server_name().map(normal);
+        let version = connection.protocol_version().and_then(spelled);
         let http2 = connection.alpn_protocol() == Some(b"h2");
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let mut handshake = Handshake {
             sni,
+            version,
             http2,
             resumed,
             certificate: None,
@@ -204,6 +206,15 @@ impl ServerTls {
     }
 }
 
+fn spelled(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        // No other is spoken.
+        _ => None,
+    }
+}
+
 /// Ends a connection so that the peer reads the last word: a socket closed with unread bytes is reset, and the reset
 /// overtakes the alert. A courtesy, so what becomes of it changes nothing.
 async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, word: &[u8]) {
@@ -222,6 +233,8 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, word: &[u8]) {
 pub(crate) struct Handshake {
     /// The host name that the client asked for, lower case, without a dot at its end.
     pub sni: Option<String>,
+    /// The version that was agreed on, as OpenSSL and nginx spell it (`TLSv1.3`).
+    pub version: Option<&'static str>,
     /// HTTP/2 was agreed on.
     pub http2: bool,
     /// An earlier session was taken up.

@@ -14,9 +14,9 @@ use crate::client::ConnectError;
 /// Why there is no answer from the upstream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// All connections are in use, and the wait for one is over or too many wait already.
+    /// All connections, or all that one client may have, are in use, and the wait for one is over or too many wait already.
     #[error(
-        "all upstream connections are in use; raise upstream.max_connections if the registry can take more"
+        "all upstream connections, or the half that one client may have, are in use; raise upstream.max_connections if the registry can take more"
     )]
     Busy,
     /// No connection could be made.

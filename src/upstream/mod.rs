@@ -10,7 +10,6 @@ mod progress;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,8 +17,6 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::body::empty;
@@ -30,6 +27,7 @@ use crate::config;
 use crate::config::Authorization;
 use crate::config::UpstreamUrl;
 use crate::tls::client_config;
+use crate::turns::{Bounds, Full, Source, Turns};
 
 pub(crate) use error::{Error, LoadError};
 use progress::{Patient, Progress, Watching};
@@ -41,9 +39,7 @@ const QUEUE_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Upstream {
     client: Client,
-    connections: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    max_waiting: usize,
+    connections: Turns,
     read_timeout: Duration,
     authorization: Outgoing,
 }
@@ -62,7 +58,7 @@ pub(crate) enum Outgoing {
 }
 
 /// A request to the upstream, but for its body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Head {
     /// The method.
     pub method: Method,
@@ -70,6 +66,8 @@ pub(crate) struct Head {
     pub path_and_query: String,
     /// All headers; `Host` among them where the client named one.
     pub headers: HeaderMap,
+    /// Whose share of the connections it takes a part of.
+    pub source: Source,
 }
 
 impl Upstream {
@@ -117,9 +115,7 @@ impl Upstream {
         };
         Ok(Self {
             client: Client::new(target, config.connect_timeout, config.max_connections),
-            connections: Arc::new(Semaphore::new(config.max_connections)),
-            waiting: AtomicUsize::new(0),
-            max_waiting: config.max_connections,
+            connections: Turns::new(bounds(config.max_connections)),
             read_timeout: config.read_timeout,
             authorization,
         })
@@ -144,7 +140,8 @@ impl Upstream {
         head: Head,
         body: Option<Body>,
     ) -> Result<Response<Body>, Error> {
-        let permit = self.connection().await?;
+        let place = self.connections.enter(head.source).await;
+        let place = place.map_err(|Full| Error::Busy)?;
         let progress = Arc::new(Progress::new());
         // GET and HEAD without a body meet a pooled connection that the upstream is just closing now and then.
         let second = (body.is_none() && is_repeatable(&head.method))
@@ -158,7 +155,7 @@ impl Upstream {
         let (parts, body) = answer.into_parts();
         // Who frames one answer in two ways may mean the rest of its bytes as another one.
         check::answer(&parts).inspect_err(|_| line.distrust())?;
-        let body = Patient::new(body, self.read_timeout, permit);
+        let body = Patient::new(body, self.read_timeout, place);
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 
@@ -200,34 +197,17 @@ impl Upstream {
         }
         Ok(request)
     }
-
-    /// A free connection, or a bounded wait for one.
-    async fn connection(&self) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let _place = Place::take(&self.waiting, self.max_waiting).ok_or(Error::Busy)?;
-        match timeout(QUEUE_WAIT, Arc::clone(&self.connections).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::Busy),
-        }
-    }
 }
 
-/// A place in the queue for a connection, given back when dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, max: usize) -> Option<Self> {
-        let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(waiting);
-        (before < max).then_some(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+/// A client that takes nothing of its answers, or very many of them, leaves half of the connections to all others.
+fn bounds(connections: usize) -> Bounds {
+    let half = (connections / 2).max(1);
+    Bounds {
+        places: connections,
+        places_each: half,
+        waiting: connections,
+        waiting_each: half,
+        patience: QUEUE_WAIT,
     }
 }
 

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::body::Body;
 use crate::body::BoxError;
+use crate::turns::Place;
 
 /// When the request body of one exchange last moved.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pin_project! {
         #[pin]
         deadline: Option<Sleep>,
         limit: Duration,
-        permit: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
     }
 }
 
@@ -108,13 +108,13 @@ pin_project! {
 struct Stalled(Duration);
 
 impl Patient {
-    pub(super) fn new(inner: Incoming, limit: Duration, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(inner: Incoming, limit: Duration, place: Place) -> Self {
         let ended = inner.is_end_stream();
         Self {
             inner,
             deadline: None,
             limit,
-            permit: (!ended).then_some(permit),
+            place: (!ended).then_some(place),
         }
     }
 }
@@ -132,7 +132,7 @@ impl HttpBody for Patient {
             // The timer stands only while we wait: a reader that is slow is no silence of the upstream.
             this.deadline.set(None);
             if !matches!(frame, Some(Ok(_))) {
-                *this.permit = None;
+                *this.place = None;
             }
             return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
         }

@@ -7,7 +7,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::dialog::Dialog;
+use crate::support::certs::Authority;
+use crate::support::dialog::{Dialog, Tls};
 use crate::support::nginx::Nginx;
 use crate::support::origin::{Origin, SLOW};
 use crate::support::program::{Program, dockgate};
@@ -281,4 +282,38 @@ fn a_dead_or_stuck_standard_output_stops_no_request() {
         assert!(!dead || err.contains("access log lines are lost"), "{err}");
         drop(reader);
     }
+}
+
+#[test]
+fn the_version_of_tls_is_the_one_that_was_agreed_on() {
+    let (origin, authority) = (Origin::start(), Authority::new("versions"));
+    let pair = authority.server();
+    let program = Program::start(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n\
+         [upstream]\nurl = \"{}\"\n[auth]\nanonymous = \"pull\"\n[log]\naccess = \"json\"\n",
+        pair.certificate.display(),
+        pair.key.display(),
+        origin.url()
+    ));
+    let tls = |version| Tls::build(authority.ca(), peers::NAME, None, &[version]);
+    let (old, new) = (tls(&rustls::version::TLS12), tls(&rustls::version::TLS13));
+    Dialog::tls(program.address(1), &old).get("/v2/old/tags/list");
+    Dialog::tls(program.address(1), &new).get("/v2/new/tags/list");
+    Dialog::tcp(program.address(0)).get("/v2/clear/tags/list");
+    let mut told: Vec<(String, Value)> = lines(program)
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line: Value| (line["repository"].to_string(), line["tls.version"].clone()))
+        .collect();
+    told.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [
+        ("\"clear\"", Value::Null),
+        ("\"new\"", "TLSv1.3".into()),
+        ("\"old\"", "TLSv1.2".into()),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(name, version)| (name.to_owned(), version))
+    );
 }

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use dockgate::config::{AccessFormat, Authorization, Config, Loaded, UpstreamUrl, keys};
+use dockgate::config::{
+    AccessFormat, Authorization, Backend, Config, Loaded, Storage, UpstreamUrl, keys,
+};
 
 const URL: &str = "DOCKGATE_UPSTREAM_URL";
 
@@ -115,6 +117,19 @@ fn reference(examples: bool) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The reference without the tables of this name: content comes from one place.
+fn without(name: &str, text: &str) -> String {
+    let mut dropped = false;
+    let lines = text.lines().filter(|line| {
+        if let Some(table) = line.strip_prefix('[') {
+            let table = table.trim_matches(['[', ']']);
+            dropped = table == name || table.starts_with(&format!("{name}."));
+        }
+        !dropped
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Every path to a value, as `listener.tls.certificate`.
 fn paths(table: &toml::Table, above: &str, found: &mut BTreeSet<String>) {
     for (key, value) in table {
@@ -140,16 +155,22 @@ fn paths(table: &toml::Table, above: &str, found: &mut BTreeSet<String>) {
 
 #[test]
 fn the_reference_is_the_default() {
-    let environment = [(URL, "http://localhost:5000")];
-    let default = parse("", &environment).config;
+    let upstream = [(URL, "http://localhost:5000")];
     let untouched = fs::read_to_string("proxy.toml").unwrap();
-    assert_eq!(parse(&untouched, &environment).config, default);
     let written = reference(false);
-    assert!(
-        written.contains("\nread_timeout = \"900s\""),
-        "nothing was switched on:\n{written}"
-    );
-    assert_eq!(parse(&written, &environment).config, default);
+    for (environment, other, switched_on) in [
+        (&upstream[..], "registry", "\nread_timeout = \"900s\""),
+        (&[], "upstream", "\nupload_expiry = \"168h\""),
+    ] {
+        let default = parse("", environment).config;
+        assert_eq!(parse(&untouched, environment).config, default);
+        let written = without(other, &written);
+        assert!(
+            written.contains(switched_on),
+            "nothing was switched on:\n{written}"
+        );
+        assert_eq!(parse(&written, environment).config, default);
+    }
 }
 
 #[test]
@@ -163,7 +184,7 @@ fn the_reference_has_every_setting_and_no_other() {
 #[test]
 fn the_examples_in_the_reference_are_right() {
     // Three of them only make sense together with a setting that is not the default.
-    let text = reference(true)
+    let text = without("registry", &reference(true))
         .replace("http://localhost:5000", "https://localhost:5000")
         .replace("client_auth = \"off\"", "client_auth = \"required\"");
     let config = parse(&text, &[]).config;
@@ -174,6 +195,35 @@ fn the_examples_in_the_reference_are_right() {
     assert_eq!(config.limits.password_checks, 4);
     let tls = config.listeners[0].tls.as_ref().unwrap();
     assert_eq!(tls.more.len(), 1);
+}
+
+#[test]
+fn the_examples_of_every_storage_are_right() {
+    let text = without("upstream", &reference(true))
+        .replace("client_auth = \"off\"", "client_auth = \"required\"");
+    let storages = ["filesystem", "s3", "azure", "gcs"];
+    for storage in storages {
+        let mut text = text.replace(
+            "storage = \"filesystem\"",
+            &format!("storage = \"{storage}\""),
+        );
+        for other in storages.iter().filter(|other| **other != storage) {
+            text = without(&format!("registry.{other}"), &text);
+        }
+        // A service principal stands in place of the key.
+        let text = text.replace("accountkey = \"...\"\n", "");
+        let Backend::Registry(registry) = parse(&text, &[]).config.backend else {
+            panic!("{storage}");
+        };
+        let chosen = match registry.storage {
+            Storage::FileSystem { .. } => "filesystem",
+            Storage::Memory => "memory",
+            Storage::S3(_) => "s3",
+            Storage::Azure(_) => "azure",
+            Storage::Gcs(_) => "gcs",
+        };
+        assert_eq!(chosen, storage);
+    }
 }
 
 #[test]
@@ -429,7 +479,12 @@ fn every_setting_can_come_from_the_environment() {
         } else {
             "~\u{1}\""
         };
-        let environment = owned(&[(URL, "http://localhost:5000"), (&name, value)]);
+        let own = [(URL, "http://localhost:5000"), (&*name, value)];
+        let environment = owned(if key.starts_with("registry.") {
+            &own[1..]
+        } else {
+            &own
+        });
         let faults = Config::parse("", Path::new(""), &environment).unwrap_err();
         let complaint = faults
             .lines()

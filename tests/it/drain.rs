@@ -179,3 +179,59 @@ fn an_http2_connection_is_told_to_go_away() {
     assert!(kinds.contains(&7), "no GOAWAY in {kinds:?}");
     assert_eq!(program.end().0, Some(0));
 }
+
+/// Connections on which nothing runs: never used, used, in the middle of a request's head, of a handshake or of a PROXY
+/// header.
+#[test]
+fn nobody_waits_for_connections_on_which_nothing_runs() {
+    let (origin, authority) = (Origin::start(), Authority::new("idle"));
+    let pair = authority.server();
+    let tls = format!(
+        "[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+        pair.certificate.display(),
+        pair.key.display()
+    );
+    let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+    let program = Program::start(&format!(
+        "{listener}{listener}{tls}{listener}proxy_protocol = true\n{tls}\
+         [upstream]\nurl = \"{}\"\n[auth]\nanonymous = \"pull\"\n[timeouts]\ndrain = \"1h\"\n",
+        origin.url()
+    ));
+    let [plain, secure, proxied] = [0, 1, 2].map(|n| program.address(n));
+    let tls = Tls::new(authority.ca(), NAME);
+    let mut used = Dialog::tls(secure, &tls);
+    assert_eq!(used.get("/_ping").status, 200);
+    let mut used_in_clear = Dialog::tcp(plain);
+    assert_eq!(used_in_clear.get("/_ping").status, 200);
+    let mut unused = Dialog::tls(secure, &tls);
+    unused.handshake().unwrap();
+    let unused_in_clear = Dialog::tcp(plain);
+    let mut asking = Dialog::tcp(plain);
+    asking.send(b"GET /_ping HTTP/1.1\r\nHo").unwrap();
+    let silent = Dialog::tcp(secure);
+    let mut halfway = Dialog::tcp(secure);
+    halfway.send(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]).unwrap();
+    let mut introducing = Dialog::tcp(proxied);
+    introducing.send(b"PROXY TCP4 192.0.2.1 ").unwrap();
+    // Accepted in their order: when this one is answered, all others are known.
+    for address in [plain, secure] {
+        let mut last = Dialog::tcp(address);
+        last.send(b"GET /_ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        last.is_closed();
+    }
+
+    stop(&program);
+    let begin = tokio::time::Instant::now();
+    for mut ended in [used, used_in_clear, unused, unused_in_clear] {
+        assert_eq!(ended.until_the_end().unwrap(), b"", "a proper end");
+    }
+    for mut ended in [asking, silent, halfway, introducing] {
+        ended.is_closed();
+    }
+    let (code, _, err) = program.end();
+    assert_eq!(code, Some(0), "{err}");
+    assert!(!err.contains("cut"), "{err}");
+    let took = begin.elapsed();
+    assert!(took < std::time::Duration::from_secs(4), "{took:?}");
+}

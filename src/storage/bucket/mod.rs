@@ -4,11 +4,13 @@
 //! the last part. The state object names the others, and is replaced by conditional writes only: who holds the upload
 //! is written there, so replicas over one bucket never mix bytes.
 
+mod azure;
 mod backend;
 mod blocks;
 mod copy;
 mod document;
 mod fault;
+mod gcs;
 mod hold;
 mod line;
 mod listing;
@@ -20,6 +22,8 @@ mod resume;
 mod s3;
 mod seal;
 mod session;
+#[cfg(test)]
+mod tests;
 mod tidy;
 mod xml;
 
@@ -51,10 +55,10 @@ impl Bucket {
         let backend = match config {
             config::Storage::Memory => memory::open(),
             config::Storage::S3(config) => s3::open(config)?,
-            config::Storage::Azure(_)
-            | config::Storage::Gcs(_)
-            | config::Storage::FileSystem { .. } => {
-                return Err(OpenError::Bucket("this storage is no bucket".into()));
+            config::Storage::Azure(config) => azure::open(config)?,
+            config::Storage::Gcs(config) => gcs::open(config)?,
+            config::Storage::FileSystem { .. } => {
+                return Err(OpenError::Bucket("a folder is no bucket".into()));
             }
         };
         Ok(Self::over(backend))
@@ -67,6 +71,15 @@ impl Bucket {
             chunk,
             ..memory::open()
         })
+    }
+
+    /// Another process over the bucket of `other`.
+    #[cfg(test)]
+    fn over_same(other: &Self) -> Self {
+        Self {
+            backend: Arc::clone(&other.backend),
+            holds: Arc::new(Holds::new()),
+        }
     }
 
     fn over(backend: Backend) -> Self {

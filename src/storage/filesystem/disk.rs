@@ -43,13 +43,17 @@ impl Disk {
     /// Waits for a turn.
     pub(super) async fn turn(&self) -> Turn {
         // Nobody closes the semaphore, so there always is a permit in the end.
-        Turn(Arc::clone(&self.turns).acquire_owned().await.ok())
+        Turn {
+            _held: Arc::clone(&self.turns).acquire_owned().await.ok(),
+        }
     }
 
     /// A turn, if nobody waits for one: for what can as well be done later.
     pub(super) fn turn_now(&self) -> Option<Turn> {
         let permit = Arc::clone(&self.turns).try_acquire_owned().ok()?;
-        Some(Turn(Some(permit)))
+        Some(Turn {
+            _held: Some(permit),
+        })
     }
 
     /// Begins `work`, as [`Disk::run`] does, without waiting for its end.
@@ -69,9 +73,9 @@ impl Disk {
 
 /// The right to begin one piece of work.
 #[derive(Debug)]
-pub(super) struct Turn(
-    #[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>,
-);
+pub(super) struct Turn {
+    _held: Option<OwnedSemaphorePermit>,
+}
 
 /// What became of a job. One that the end of the runtime cut off was not done.
 pub(super) fn ended<T>(done: Result<Step<T>, tokio::task::JoinError>) -> Step<T> {

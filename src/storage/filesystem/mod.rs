@@ -25,6 +25,7 @@ use rustix::fs::OFlags;
 use super::{ByteStream, Entry, Error, Key, OpenError, UploadKey};
 use disk::Disk;
 use place::Place;
+use upload::Found;
 
 pub(crate) use session::Session;
 
@@ -134,11 +135,11 @@ impl FileSystem {
 
     pub(super) async fn offset(&self, upload: &UploadKey) -> Result<Option<u64>, Error> {
         let path = upload.folder().as_str().to_owned();
-        let saved = move |place: &Place| upload::saved(place, &path);
-        match self.disk.run(upload.folder(), "read", saved).await? {
-            Some(Some(saved)) => Ok(Some(saved.offset)),
-            Some(None) => Err(upload::damaged(upload)),
-            None => Ok(None),
+        let find = move |place: &Place| upload::find(place, &path);
+        match self.disk.run(upload.folder(), "read", find).await? {
+            Found::Here(saved) => Ok(Some(saved.offset)),
+            Found::Damaged => Err(upload::damaged(upload)),
+            Found::Nothing => Ok(None),
         }
     }
 

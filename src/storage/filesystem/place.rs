@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, Result, retry_on_intr};
+use rustix::path::Arg;
 
 /// Mode of a file, before the umask: another registry, run by another user, can read it.
 pub(super) const FILE: Mode = Mode::from_raw_mode(0o644);
@@ -72,7 +73,7 @@ pub(super) fn facts(file: impl AsFd) -> Result<Facts> {
 }
 
 /// What stands under a name in a folder, links not followed; `None` where nothing does.
-pub(super) fn facts_at(folder: impl AsFd, name: &str) -> Result<Option<Facts>> {
+pub(super) fn facts_at(folder: impl AsFd, name: impl Arg) -> Result<Option<Facts>> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(Facts::of(&stat))),
         Err(error) if is_missing(error) => Ok(None),
@@ -95,11 +96,20 @@ fn is_missing(error: Errno) -> bool {
     )
 }
 
-/// `Ok(None)` instead of an error that says that there is no such name.
-pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
+/// `Ok(None)` where nothing was opened because nothing is there.
+fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if is_missing(error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether something was there to be moved or removed.
+pub(super) fn was_there(done: Result<()>) -> Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -129,8 +139,10 @@ impl Place {
     /// A regular file, with its facts. A fifo, device or socket is no file, and opening one does not wait.
     pub(super) fn file(&self, path: &str, access: OFlags) -> Result<Option<(OwnedFd, Facts)>> {
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let Some(file) = if_there(self.open(path, flags))? else {
-            return Ok(None);
+        let file = match if_there(self.open(path, flags)) {
+            Err(Errno::ISDIR) | Ok(None) => return Ok(None),
+            Ok(Some(file)) => file,
+            Err(error) => return Err(error),
         };
         let facts = facts(&file)?;
         Ok((facts.kind == FileType::RegularFile).then_some((file, facts)))

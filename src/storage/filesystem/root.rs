@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, fstat};
 use rustix::io::{Errno, Result as Step};
 
 use super::place::{FOLDER, Place};
@@ -28,7 +28,7 @@ pub(super) fn open(root: &Path) -> io::Result<Place> {
         match may_write(&place, name) {
             Ok(()) | Err(Errno::ROFS) => {}
             Err(Errno::XDEV) => {
-                let text = format!("a symbolic link leads from {name} out of it");
+                let text = format!("a symbolic link or a mount leads from {name} out of it");
                 return Err(io::Error::other(text));
             }
             Err(error) => return Err(error.into()),
@@ -65,7 +65,7 @@ pub(super) fn check(place: &Place) -> io::Result<()> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Err(told("is gone")),
         Err(error) => return Err(error.into()),
     };
-    let opened = rustix::fs::fstat(place.root_folder())?;
+    let opened = fstat(place.root_folder())?;
     if (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino) {
         return Err(told("is another one than at the start; restart to use it"));
     }
@@ -73,6 +73,7 @@ pub(super) fn check(place: &Place) -> io::Result<()> {
         match may_write(place, name) {
             Ok(()) => {}
             Err(Errno::ROFS) => return Err(told("is mounted read-only")),
+            Err(Errno::XDEV) => return Err(told("has a part on another file system")),
             Err(Errno::ACCESS) => return Err(told("may not be written to by this user")),
             Err(error) => return Err(error.into()),
         }
@@ -84,6 +85,8 @@ pub(super) fn check(place: &Place) -> io::Result<()> {
 fn may_write(place: &Place, name: &str) -> Step<()> {
     let root: &OwnedFd = place.root_folder();
     match place.folder(name)? {
+        // Nothing can be renamed from one file system to another.
+        Some(folder) if fstat(&folder)?.st_dev != fstat(root)?.st_dev => Err(Errno::XDEV),
         Some(folder) => {
             let access = Access::WRITE_OK | Access::EXEC_OK;
             rustix::fs::accessat(folder, ".", access, AtFlags::empty())

@@ -1,12 +1,15 @@
 //! Files that come into being whole: written aside, synced, renamed, and the rename synced.
 
-use bytes::Bytes;
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Dir, FileType, OFlags};
-use rustix::io::{Errno, Result, retry_on_intr};
+use std::ffi::CStr;
 use std::time::SystemTime;
 
-use super::place::{FILE, Place, facts_at, if_there, split};
+use bytes::Bytes;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::{Errno, Result, retry_on_intr};
+use rustix::path::Arg;
+
+use super::place::{FILE, Facts, Place, facts_at, split, was_there};
 
 /// Where files are written before they take their names, and where folders go to be removed. registry:2 looks into
 /// `blobs` and `repositories` only, so it never sees it.
@@ -88,12 +91,11 @@ pub(super) fn remove(place: &Place, path: &str) -> Result<bool> {
     if kind != Some(FileType::RegularFile) {
         return Ok(false);
     }
-    let removed = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
-    if if_there(removed)?.is_none() {
-        return Ok(false);
+    let removed = was_there(rustix::fs::unlinkat(&folder, name, AtFlags::empty()))?;
+    if removed {
+        rustix::fs::fsync(&folder)?;
     }
-    rustix::fs::fsync(&folder)?;
-    Ok(true)
+    Ok(removed)
 }
 
 /// Removes a folder and all below it: at once for whoever looks, then piece by piece.
@@ -106,15 +108,25 @@ pub(super) fn remove_folder(place: &Place, path: &str) -> Result<()> {
     if !matches!(kind, Some(FileType::Directory | FileType::Symlink)) {
         return Ok(());
     }
+    place.forget(path);
+    match set_aside(place, &above, name) {
+        // Room is made on a full disk too, if not at once.
+        Err(Errno::NOSPC | Errno::DQUOT) => {
+            remove_tree(&above, name)?;
+            rustix::fs::fsync(&above)
+        }
+        done => done,
+    }
+}
+
+fn set_aside(place: &Place, above: &OwnedFd, name: &str) -> Result<()> {
     let staging = place.make(STAGING)?;
     let aside = fresh_name()?;
-    place.forget(path);
-    if if_there(rustix::fs::renameat(&above, name, &staging, &*aside))?.is_none() {
-        return Ok(());
+    if was_there(rustix::fs::renameat(above, name, &staging, &*aside))? {
+        rustix::fs::fsync(above)?;
+        // Nobody sees it any more: what cannot be removed now is left to `tidy`.
+        let _ = remove_tree(&staging, &*aside);
     }
-    rustix::fs::fsync(&above)?;
-    // Nobody sees it any more: what cannot be removed now is left to `tidy`.
-    let _ = remove_tree(&staging, &aside);
     Ok(())
 }
 
@@ -125,42 +137,34 @@ pub(super) fn tidy(place: &Place, before: SystemTime) -> Result<()> {
     };
     for entry in Dir::read_from(&staging)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().to_str() else {
-            continue;
-        };
-        if is_dots(name) {
-            continue;
-        }
-        if facts_at(&staging, name)?.is_some_and(|facts| facts.changed <= before) {
-            if_there(remove_tree(&staging, name))?;
+        let name = entry.file_name();
+        let is_old = |facts: Facts| facts.changed <= before;
+        if !is_dots(name) && facts_at(&staging, name)?.is_some_and(is_old) {
+            was_there(remove_tree(&staging, name))?;
         }
     }
     Ok(())
 }
 
 /// Removes a name with all below it; links are removed, not followed.
-fn remove_tree(folder: &OwnedFd, name: &str) -> Result<()> {
+fn remove_tree(folder: &OwnedFd, name: impl Arg + Copy) -> Result<()> {
     match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
         Err(Errno::ISDIR | Errno::PERM) => {}
         done => return done,
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let below = rustix::fs::openat(folder, name, flags, rustix::fs::Mode::empty())?;
+    let below = rustix::fs::openat(folder, name, flags, Mode::empty())?;
     for entry in Dir::read_from(&below)? {
         let entry = entry?;
-        // A name that is no UTF-8 stays, and the folder with it: nothing of ours is called that.
-        let Ok(name) = entry.file_name().to_str() else {
-            continue;
-        };
-        if !is_dots(name) {
-            if_there(remove_tree(&below, name))?;
+        if !is_dots(entry.file_name()) {
+            was_there(remove_tree(&below, entry.file_name()))?;
         }
     }
     rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)
 }
 
-fn is_dots(name: &str) -> bool {
-    matches!(name, "." | "..")
+fn is_dots(name: &CStr) -> bool {
+    matches!(name.to_bytes(), b"." | b"..")
 }
 
 /// A name that nobody else has.

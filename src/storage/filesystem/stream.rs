@@ -154,3 +154,39 @@ pub(super) fn read_on(file: &OwnedFd) {
     // Advice only: what it says is no error.
     let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::FileSystem;
+    use super::*;
+
+    /// The lengths of the buffers that somebody gets who takes `pause` for each.
+    async fn buffers(pause: Duration, length: usize) -> Vec<usize> {
+        let ground = tempfile::TempDir::new().unwrap();
+        let store = FileSystem::open(ground.path()).unwrap();
+        let key = Key::root().below("file");
+        store.write(&key, vec![1; length].into()).await.unwrap();
+        let mut stream = store.stream(&key, 0..length as u64).await.unwrap().unwrap();
+        let mut lengths = Vec::new();
+        while let Some(bytes) = stream.next().await {
+            lengths.push(bytes.unwrap().len());
+            tokio::time::advance(pause).await;
+        }
+        lengths
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fast_reader_gets_large_buffers() {
+        let lengths = buffers(Duration::ZERO, 6 << 20).await;
+        assert_eq!(lengths.iter().sum::<usize>(), 6 << 20);
+        assert_eq!(lengths[0], SMALL);
+        assert_eq!(lengths[7], LARGE);
+        assert!(lengths.iter().all(|length| *length <= LARGE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_keeps_small_buffers() {
+        let lengths = buffers(SLOW * 2, 1 << 20).await;
+        assert_eq!(lengths, [SMALL; 16]);
+    }
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, FlockOperation, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags};
 use rustix::io::{Errno, Result as Step};
 
 use super::super::{Error, UploadKey};
@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::place::{FILE, FOLDER, Facts, Place, facts, facts_at, split};
 use super::saved::{MOST, Saved};
 use super::session::Session;
-use super::staging::{remove_folder, write_all};
+use super::staging::write_all;
 use super::stream::read_whole;
 
 /// When the upload was begun: 20 bytes of RFC 3339, which registry:2 goes by when it purges.
@@ -38,9 +38,15 @@ pub(super) fn begin(place: &Place, path: &str, state: Bytes) -> Step<()> {
     rustix::fs::mkdirat(&above, name, FOLDER)?;
     fill(place, path, state)
         .and_then(|()| rustix::fs::fsync(&above))
-        .inspect_err(|_| {
-            let _ = remove_folder(place, path);
-        })
+        .inspect_err(|_| unmake(&above, name))
+}
+
+/// Removes what [`begin`] made. Opens nothing: that there is no descriptor left may be why.
+fn unmake(above: &OwnedFd, name: &str) {
+    for file in [STARTED_AT, DATA, STATE] {
+        let _ = rustix::fs::unlinkat(above, format!("{name}/{file}"), AtFlags::empty());
+    }
+    let _ = rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR);
 }
 
 /// Nobody knows of the folder yet, so the files need no other name first.
@@ -58,7 +64,7 @@ fn create(folder: &OwnedFd, name: &str, bytes: &[u8]) -> Step<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder, name, flags, FILE)?;
     write_all(&file, bytes)?;
-    rustix::fs::fsync(&file)
+    rustix::fs::fdatasync(&file)
 }
 
 /// The last change of anything in the folder of an upload.
@@ -76,18 +82,29 @@ pub(super) fn touched(place: &Place, path: &str) -> Step<Option<SystemTime>> {
     last.map_or_else(empty, Ok).map(Some)
 }
 
-/// What is saved of an upload; the inner `None`: it is damaged.
-pub(super) fn saved(place: &Place, path: &str) -> Step<Option<Option<Saved>>> {
+/// What is known of an upload.
+pub(super) enum Found {
+    /// There is none that could be resumed.
+    Nothing,
+    /// What is saved does not fit.
+    Damaged,
+    /// What is saved.
+    Here(Saved),
+}
+
+/// What is saved of an upload.
+pub(super) fn find(place: &Place, path: &str) -> Step<Found> {
     let Some((file, facts)) = place.file(&format!("{path}/{STATE}"), OFlags::RDONLY)? else {
-        return Ok(None);
+        return Ok(Found::Nothing);
     };
     let bytes = read_whole(&file, facts.length, MOST)?;
     let saved = bytes.as_ref().and_then(Saved::decode);
     let Some((_, data)) = place.file(&format!("{path}/{DATA}"), OFlags::RDONLY)? else {
         // It is a blob by now, or is being removed.
-        return Ok(None);
+        return Ok(Found::Nothing);
     };
-    Ok(Some(saved.filter(|it| it.offset <= data.length)))
+    let whole = saved.filter(|saved| saved.offset <= data.length);
+    Ok(whole.map_or(Found::Damaged, Found::Here))
 }
 
 /// What came of taking up an upload.
@@ -145,10 +162,10 @@ fn take(place: &Place, path: &str) -> Step<Taken> {
     if !facts_at(&folder, DATA)?.is_some_and(is_still) {
         return Ok(Taken::Missing);
     }
-    match saved(place, path)? {
-        None => Ok(Taken::Missing),
-        Some(None) => Ok(Taken::Damaged),
-        Some(Some(saved)) => {
+    match find(place, path)? {
+        Found::Nothing => Ok(Taken::Missing),
+        Found::Damaged => Ok(Taken::Damaged),
+        Found::Here(saved) => {
             rustix::fs::ftruncate(&data, saved.offset)?;
             Ok(Taken::Here(folder, data, saved))
         }

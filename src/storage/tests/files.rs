@@ -52,7 +52,9 @@ pub(super) async fn a_later_write_takes_the_place_of_an_earlier_one(storage: &St
 }
 
 pub(super) async fn many_writers_of_one_file_leave_one_of_theirs(storage: &Storage) {
-    let texts: Vec<_> = (0..24).map(|n| pattern(n, 3000 + n as usize)).collect();
+    let texts: Vec<_> = (0..24_u8)
+        .map(|n| pattern(n.into(), 3000 + usize::from(n)))
+        .collect();
     let key = file("v");
     write(storage, &key, texts[0].clone()).await;
     let writers = join_all(texts.iter().map(|text| storage.write(&key, text.clone())));

@@ -1,10 +1,13 @@
 //! The contract of a store: one suite of claims, held over each kind.
 
+mod child;
 pub(in crate::storage) mod emulators;
 mod faults;
 mod files;
+pub(in crate::storage) mod front;
 mod order;
-mod stores;
+pub(in crate::storage) mod stores;
+mod strangers;
 mod uploads;
 
 use bytes::{Bytes, BytesMut};
@@ -59,6 +62,7 @@ macro_rules! contract {
                 a_blob_of_the_same_length_stays
                 a_blob_of_another_length_is_replaced
                 one_blob_is_committed_by_many_at_once
+                nobody_takes_up_what_is_committed_meanwhile
                 a_discarded_upload_is_gone
                 a_removed_upload_is_gone
                 touching_moves_the_time
@@ -85,6 +89,8 @@ contract! {
     filesystem
     memory
     s3
+    azure
+    gcs
 }
 
 fn repository() -> RepositoryName {

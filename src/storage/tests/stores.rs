@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::super::Storage;
 use super::super::bucket::Bucket;
 use super::emulators::{Emulator, bucket_name, request};
+use super::front::{front, google};
 use crate::config;
 
 /// A store with what it stands on.
@@ -63,4 +64,77 @@ pub(in crate::storage) fn s3_bucket() -> Option<config::S3> {
         root: "/some/where".into(),
         ..config::S3::default()
     })
+}
+
+/// A container of Azurite.
+pub(super) async fn azure() -> Option<Store> {
+    let storage = Storage::open(&config::Storage::Azure(azure_container()?)).unwrap();
+    storage.check().await.unwrap();
+    Some(Store {
+        storage,
+        _ground: None,
+    })
+}
+
+/// The settings of a new container of Azurite.
+pub(in crate::storage) fn azure_container() -> Option<config::Azure> {
+    // The key that Azurite comes with.
+    let key =
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    let address = Emulator::Azure.address()?;
+    let config = config::Azure {
+        account: "devstoreaccount1".into(),
+        key: Some(key.into()),
+        container: bucket_name(),
+        realm: Some(address.to_owned()),
+        root: "/some/where/".into(),
+        ..config::Azure::default()
+    };
+    create_container(&config, key);
+    Some(config)
+}
+
+/// A bucket of moto that is spoken to as Google is.
+pub(super) async fn gcs() -> Option<Store> {
+    let s3 = s3_bucket()?;
+    let endpoint = front(&s3.endpoint?, std::sync::Arc::new(google)).await;
+    let storage = Storage::open(&config::Storage::Gcs(config::Gcs {
+        bucket: s3.bucket,
+        endpoint: Some(endpoint),
+        ..config::Gcs::default()
+    }));
+    Some(Store {
+        storage: storage.unwrap(),
+        _ground: None,
+    })
+}
+
+/// Azurite makes containers only for those who sign: Shared Key, version 2015-02-21 and later.
+fn create_container(config: &config::Azure, key: &str) {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let (account, container) = (&config.account, &config.container);
+    let date = jiff::Timestamp::now()
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    let version = "2021-08-06";
+    let text = format!(
+        "PUT{}x-ms-date:{date}\nx-ms-version:{version}\n/{account}/{account}/{container}\nrestype:container",
+        "\n".repeat(12)
+    );
+    let key = STANDARD.decode(key).unwrap();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+    mac.update(text.as_bytes());
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    let url = format!(
+        "{}/{account}/{container}?restype=container",
+        config.realm.as_deref().unwrap()
+    );
+    let headers = [
+        ("x-ms-date", &*date),
+        ("x-ms-version", version),
+        ("Authorization", &format!("SharedKey {account}:{signature}")),
+    ];
+    assert_eq!(request("PUT", &url, &headers, ""), 201);
 }

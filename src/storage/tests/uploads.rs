@@ -263,6 +263,27 @@ pub(super) async fn one_blob_is_committed_by_many_at_once(storage: &Storage) {
     assert_eq!(names(storage, &Key::uploads(&repository())).await, [""; 0]);
 }
 
+pub(super) async fn nobody_takes_up_what_is_committed_meanwhile(storage: &Storage) {
+    for n in 0..20 {
+        let upload = begun(storage, "1").await;
+        let mut session = resume(storage, &upload).await;
+        session.write(Bytes::from_static(b"whole")).await.unwrap();
+        let waiting = async {
+            loop {
+                match storage.resume(&upload).await {
+                    Err(Error::Busy(_)) => {}
+                    other => return other,
+                }
+            }
+        };
+        let blob = blob(n);
+        let (taken, committed) = tokio::join!(waiting, session.commit(&blob));
+        committed.unwrap();
+        assert!(taken.unwrap().is_none());
+        assert_eq!(read(storage, &blob).await.unwrap(), "whole");
+    }
+}
+
 pub(super) async fn a_discarded_upload_is_gone(storage: &Storage) {
     let upload = saved(storage, "1", &pattern(1, 6_000_000)).await;
     let mut session = resume(storage, &upload).await;

@@ -4,13 +4,15 @@
 //! The same claims run against that nginx, so that it is known that they can be kept.
 
 mod certificate;
+mod clocks;
 mod front;
 mod gate;
+mod matrix;
 mod password;
 mod public;
 mod reference;
 
-use crate::support::{ctr, docker, peers};
+use crate::support::{clock, ctr, docker, peers};
 
 /// What a front needs by itself.
 const FRONT: &[&str] = &["docker-registry", "nginx", "htpasswd", "setpriv"];
@@ -185,3 +187,99 @@ macro_rules! open_to_all {
 
 open_to_all!(open_to_all, before);
 open_to_all!(embedded_and_open_to_all, embedded);
+
+/// Who may and who may not, with every client.
+macro_rules! by_rules {
+    ($name:ident, $fronts:ident) => {
+        mod $name {
+            use super::gate::$fronts::matrix as front;
+            use super::{ctr, docker, matrix, need};
+
+            #[test]
+            fn docker_does_what_each_person_may() {
+                if need(docker::PROGRAMS) {
+                    matrix::docker(&front());
+                }
+            }
+
+            #[test]
+            fn podman_does_what_each_person_may() {
+                if need(&["podman"]) {
+                    matrix::podman(&front());
+                }
+            }
+
+            #[test]
+            fn buildah_does_what_each_person_may() {
+                if need(&["buildah"]) {
+                    matrix::buildah(&front());
+                }
+            }
+
+            #[test]
+            fn skopeo_does_what_each_person_may() {
+                if need(&["skopeo"]) {
+                    matrix::skopeo(&front());
+                }
+            }
+
+            #[test]
+            fn containerd_does_what_each_person_may() {
+                if need(ctr::PROGRAMS) {
+                    matrix::containerd(&front());
+                }
+            }
+        }
+    };
+}
+
+by_rules!(by_rules, before);
+by_rules!(embedded_by_rules, embedded);
+
+/// Whose clock is right does not matter, and a token that is over is no end.
+mod off_the_clock {
+    use super::{clock, clocks, ctr, docker, need};
+
+    #[test]
+    fn docker_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, docker::PROGRAMS].concat()) {
+            clocks::apart(clocks::DOCKER);
+        }
+    }
+
+    #[test]
+    fn podman_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, &["podman"]].concat()) {
+            clocks::apart(clocks::PODMAN);
+        }
+    }
+
+    #[test]
+    fn buildah_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, &["buildah"]].concat()) {
+            clocks::apart(clocks::BUILDAH);
+        }
+    }
+
+    #[test]
+    fn skopeo_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, &["skopeo"]].concat()) {
+            clocks::apart(clocks::SKOPEO);
+        }
+    }
+
+    #[test]
+    fn containerd_works_ten_minutes_off() {
+        if need(&[clock::PROGRAMS, ctr::PROGRAMS].concat()) {
+            clocks::apart(clocks::CONTAINERD);
+        }
+    }
+
+    #[test]
+    fn a_push_that_takes_longer_than_its_token_lives_is_finished() {
+        let more: &[&str] = &["podman", "skopeo"];
+        if need(&[clock::PROGRAMS, docker::PROGRAMS, more].concat()) {
+            clocks::longer_than_a_token();
+        }
+    }
+}

@@ -155,6 +155,34 @@ fn a_registry_of_http_1_0_is_understood() {
 }
 
 #[test]
+fn no_link_leads_past_the_gate() {
+    let upstream = Upstream::start(|request| {
+        request.read_body().unwrap();
+        let host = "registry.internal:5000";
+        let own = request.own_address();
+        request.say(format!(
+            "HTTP/1.1 200 OK\r\n\
+             Link: <http://{own}/v2/a?n=1>; rel=\"next\", <http://{host}/v2/b>; rel=\"prev\"\r\n\
+             Link: <//{own}/v2/c>; rel=first; anchor=\"http://{own}/v2/\"\r\n\
+             Link: http://{own}/v2/d\r\n\
+             Content-Length: 0\r\n\r\n"
+        ));
+        Next::Keep
+    });
+    let fronts = Fronts::before(&upstream.url(), "");
+    let answer = ask(&mut fronts.tls(), "GET");
+    assert_eq!(
+        answer.values("link"),
+        [
+            "<https://gate:5043/v2/a?n=1>; rel=\"next\", <https://gate:5043/v2/b>; rel=\"prev\"",
+            "<https://gate:5043/v2/c>; rel=first",
+        ]
+    );
+    let inner = upstream.address().to_string();
+    assert!(!answer.head.contains(&inner), "{}", answer.head);
+}
+
+#[test]
 fn a_link_to_the_next_page_leads_through_the_door_that_the_client_used() {
     for (sent, meant) in [
         (

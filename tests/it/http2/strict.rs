@@ -49,6 +49,10 @@ fn a_head_that_could_mean_something_else_in_http_1_goes_nowhere() {
         with("x", "a\r\nEvil: 1"),
         with("x", "a\nb"),
         with("x", "a\0b"),
+        with(":scheme", "ftp"),
+        with(":scheme", "httpx"),
+        with(":scheme", ""),
+        with(":scheme", "http s"),
         with(":path", "/v2/ HTTP/1.1\r\nEvil: 1\r\n\r\n"),
         with(":path", "/v2/\nevil"),
         with(":path", "/v2/ x"),
@@ -107,6 +111,39 @@ fn a_fragment_goes_nowhere() {
     frames.ask(1, &with(":path", "/v2/#/../x"));
     let _ = frames.fate(1);
     assert!(upstream.told().iter().all(|told| told.line() == "GET /v2/"));
+}
+
+#[test]
+fn another_scheme_is_a_bad_request() {
+    let upstream = Upstream::answering(OK);
+    let fronts = Fronts::before(&upstream.url(), "");
+    let mut frames = begin(&fronts);
+    for (stream, scheme) in [(1, "ftp"), (3, "ws"), (5, "httpsx")] {
+        frames.ask(stream, &with(":scheme", scheme));
+        assert_eq!(frames.fate(stream), Fate::Answered(400), "{scheme}");
+    }
+    // The scheme of the connection is what counts, and a proxy that ends TLS may say what the client used.
+    for (stream, scheme) in [(7, "http"), (9, "https")] {
+        frames.ask(stream, &with(":scheme", scheme));
+        assert_eq!(frames.fate(stream), Fate::Answered(200), "{scheme}");
+    }
+    let told = upstream.told();
+    assert_eq!(told.len(), 2);
+    assert!(
+        told.iter()
+            .all(|t| t.values("x-forwarded-proto") == ["https"])
+    );
+}
+
+#[test]
+fn the_crumbs_of_a_cookie_go_on_as_one_line() {
+    let upstream = Upstream::answering(OK);
+    let fronts = Fronts::before(&upstream.url(), "");
+    let mut frames = begin(&fronts);
+    let crumbs = [("cookie", "a=1"), ("accept", "x"), ("cookie", "b=2; c=3")];
+    frames.ask(1, &[&GOOD[..], &crumbs].concat());
+    assert_eq!(frames.fate(1), Fate::Answered(200));
+    assert_eq!(upstream.told()[0].values("cookie"), ["a=1; b=2; c=3"]);
 }
 
 #[test]

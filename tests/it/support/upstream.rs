@@ -191,6 +191,11 @@ impl Request<'_> {
         self.fill()
     }
 
+    /// Where this upstream listens, as the gate knows it.
+    pub fn own_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
     /// Says this; a gate that has gone away is no fault of the test.
     pub fn say(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());

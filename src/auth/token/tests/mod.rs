@@ -31,6 +31,7 @@ fn peer(certificate: Option<&str>) -> Peer {
         address: Address::Unix,
         scheme: Scheme::Https,
         sni: None,
+        tls_version: None,
         certificate: certificate.map(|fingerprint| {
             Arc::new(ClientCertificate {
                 common_name: Some("build".into()),
