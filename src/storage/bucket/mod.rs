@@ -15,6 +15,7 @@ mod hold;
 mod line;
 mod listing;
 mod memory;
+mod parts;
 mod reading;
 mod removal;
 mod requests;

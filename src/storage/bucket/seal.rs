@@ -5,7 +5,8 @@ use object_store::PutPayload;
 use object_store::multipart::PartId;
 
 use super::super::{Error, Key};
-use super::session::{Open, Sealed, Session};
+use super::parts::{Open, Sealed};
+use super::session::Session;
 use super::{copy, fault, reading, removal};
 
 impl Session {

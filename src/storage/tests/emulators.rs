@@ -41,14 +41,7 @@ impl Emulator {
             Self::Azure => "azurite/node_modules/.bin/azurite-blob",
         });
         if !program.exists() {
-            let why = format!(
-                "{} is not there (scripts/setup-peers installs it)",
-                program.display()
-            );
-            assert!(env::var("CI").as_deref() != Ok("true"), "{why}");
-            let test = std::thread::current().name().unwrap_or("test").to_owned();
-            let note = format!("skipped: {test} and others: {why}\n");
-            io::stderr().write_all(note.as_bytes()).unwrap();
+            skip(&program.display().to_string());
             return None;
         }
         let arguments = match self {
@@ -63,16 +56,27 @@ impl Emulator {
                 "--disableTelemetry",
             ],
         };
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", UNTIL_WE_END, "sh"])
-            .arg(program)
-            .args(arguments);
-        let (child, log) = spawn(shell);
-        // Kept open, not waited for.
-        std::mem::forget(child);
-        Some(listening(log))
+        Some(run(Command::new(program).args(arguments)))
     }
+}
+
+/// Whether a program is here; if not, it has been said.
+pub(in crate::storage) fn peer(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if !found {
+        skip(program);
+    }
+    found
+}
+
+/// Says what is missing; where `CI=true` it fails, because there nobody reads what was skipped.
+fn skip(program: &str) {
+    let why = format!("{program} is not there (scripts/setup-peers installs it)");
+    assert!(env::var("CI").as_deref() != Ok("true"), "{why}");
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    let note = format!("skipped: {test}: {why}\n");
+    io::stderr().write_all(note.as_bytes()).unwrap();
 }
 
 fn peers() -> PathBuf {
@@ -82,6 +86,19 @@ fn peers() -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
     cache.unwrap_or_default().join("dockgate/peers")
+}
+
+/// Runs a program for the rest of the test run and tells its address, as a URL.
+pub(in crate::storage) fn run(command: &Command) -> String {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", UNTIL_WE_END, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let (child, log) = spawn(shell);
+    // Kept open, not waited for.
+    std::mem::forget(child);
+    listening(log)
 }
 
 fn spawn(mut command: Command) -> (Child, File) {
@@ -101,12 +118,12 @@ fn listening(log: File) -> String {
     std::thread::spawn(move || {
         for line in BufReader::new(log).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            if let Some(at) = line.find("http://127.0.0.1:") {
-                let url = line[at..].trim_end_matches(|c: char| !c.is_ascii_digit());
-                let digits = url.rfind(':').map(|at| &url[at + 1..]);
-                if digits.is_some_and(|d| d != "0" && d.bytes().all(|b| b.is_ascii_digit())) {
-                    let _ = tell.send(url.to_owned());
-                }
+            let Some((_, rest)) = line.split_once("127.0.0.1:") else {
+                continue;
+            };
+            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            if !port.is_empty() && port != "0" {
+                let _ = tell.send(format!("http://127.0.0.1:{port}"));
             }
         }
     });
@@ -120,13 +137,23 @@ pub(in crate::storage) fn bucket_name() -> String {
     format!("bucket-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Sends a request without a body and returns the status of its answer.
+/// Sends a request and returns the status of its answer.
 pub(in crate::storage) fn request(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> u16 {
+    ask(method, url, headers, body).0
+}
+
+/// Sends a request and returns status, head and body of its answer.
+pub(in crate::storage) fn ask(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
     use std::io::Read as _;
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -144,9 +171,11 @@ pub(in crate::storage) fn request(
     stream.write_all(text.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let head = String::from_utf8_lossy(&answer).into_owned();
-    head.split(' ')
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head
+        .split(' ')
         .nth(1)
-        .and_then(|status| status.parse().ok())
-        .unwrap()
+        .and_then(|status| status.parse().ok());
+    (status.unwrap(), head.to_owned(), body.to_owned())
 }

@@ -6,6 +6,7 @@ mod faults;
 mod files;
 pub(in crate::storage) mod front;
 mod order;
+mod registry_2;
 pub(in crate::storage) mod stores;
 mod strangers;
 mod uploads;
