@@ -148,6 +148,14 @@ impl Gateway {
         self.desk.reload()
     }
 
+    /// Whether content can be had, as far as that can be told without a request.
+    ///
+    /// # Errors
+    /// The store of the embedded registry does not answer.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        self.backend.check().await
+    }
+
     /// Removes what clients of the embedded registry left behind; of a registry behind the gate that is its own job.
     ///
     /// # Errors

@@ -291,3 +291,19 @@ fn is_still(place: &Place, path: &str, folder: &OwnedFd) -> Step<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_pieces_than_one_call_takes_are_written_in_order() {
+        let ground = tempfile::TempDir::new().unwrap();
+        let path = ground.path().join("file");
+        let file = OwnedFd::from(std::fs::File::create(&path).unwrap());
+        let pieces: Vec<_> = (0..3000).map(|n| Bytes::from(format!("{n} "))).collect();
+        write_at(&file, &pieces, 2).unwrap();
+        let wanted = [&b"\0\0"[..], &pieces.concat()].concat();
+        assert!(std::fs::read(path).unwrap() == wanted);
+    }
+}

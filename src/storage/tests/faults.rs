@@ -2,8 +2,7 @@
 
 use std::error::Error as _;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -161,6 +160,8 @@ async fn a_disk_without_room_for_names_leaves_no_half_upload() {
     assert_eq!(listed.len(), begun.len());
     assert_eq!(staged(disk.path()), [""; 0].map(PathBuf::from));
     // There is no room to set anything aside, and room is made all the same.
+    let mut fillers = 0..;
+    while fs::write(disk.path().join(format!("{:?}", fillers.next())), "").is_ok() {}
     storage.remove_below(begun[0].folder()).await.unwrap();
     assert_eq!(storage.touched(&begun[0]).await.unwrap(), None);
     storage.begin(&upload("again"), Bytes::new()).await.unwrap();

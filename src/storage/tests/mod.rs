@@ -1,6 +1,7 @@
 //! The contract of a store: one suite of claims, held over each kind.
 
 mod child;
+mod cut;
 pub(in crate::storage) mod emulators;
 mod faults;
 mod files;

@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// What is no file under a name: each is made at a path, beside a file outside the store.
 type Stranger = (&'static str, fn(&Path, &Path));
 
-const STRANGERS: [Stranger; 7] = [
+const STRANGERS: [Stranger; 8] = [
     ("a fifo", |at, _| {
         assert!(run("mkfifo", &[at.to_str().unwrap()]));
     }),
@@ -27,6 +27,11 @@ const STRANGERS: [Stranger; 7] = [
     }),
     ("a socket", |at, _| drop(UnixListener::bind(at).unwrap())),
     ("a link out", |at, outside| symlink(outside, at).unwrap()),
+    ("a link to another file of the store", |at, _| {
+        let folder = at.parent().unwrap();
+        fs::write(folder.with_file_name("other"), "other").unwrap();
+        symlink("../other", at).unwrap();
+    }),
     ("a dangling link", |at, _| symlink("nowhere", at).unwrap()),
     ("a link to itself", |at, _| {
         symlink(at.file_name().unwrap(), at).unwrap();
@@ -289,16 +294,24 @@ async fn an_upload_whose_state_is_damaged_says_so() {
 
 #[tokio::test]
 async fn an_upload_that_is_removed_under_its_writer_is_not_made_again() {
-    let ground = TempDir::new().unwrap();
-    let storage = open(ground.path());
-    storage.begin(&upload("1"), Bytes::new()).await.unwrap();
-    let mut session = storage.resume(&upload("1")).await.unwrap().unwrap();
-    session.write("some bytes".into()).await.unwrap();
-    storage.remove_below(upload("1").folder()).await.unwrap();
-    let saved = session.save(Bytes::new()).await;
-    assert!(matches!(saved, Err(Error::Failed { .. })), "{saved:?}");
-    assert_eq!(storage.offset(&upload("1")).await.unwrap(), None);
-    assert_eq!(below(ground.path()), [""; 0].map(PathBuf::from));
+    for is_under_way in [false, true] {
+        let ground = TempDir::new().unwrap();
+        let (root, aside) = (ground.path().join("r"), ground.path().join("aside"));
+        let storage = open(&root);
+        storage.begin(&upload("1"), Bytes::new()).await.unwrap();
+        let mut session = storage.resume(&upload("1")).await.unwrap().unwrap();
+        session.write("some bytes".into()).await.unwrap();
+        if is_under_way {
+            // Between the two steps of a removal by another process.
+            fs::rename(root.join(upload("1").folder().as_str()), &aside).unwrap();
+        } else {
+            storage.remove_below(upload("1").folder()).await.unwrap();
+        }
+        let saved = session.save(Bytes::new()).await;
+        assert!(matches!(saved, Err(Error::Failed { .. })), "{saved:?}");
+        assert_eq!(storage.offset(&upload("1")).await.unwrap(), None);
+        assert_eq!(below(&root), [""; 0].map(PathBuf::from));
+    }
 }
 
 #[tokio::test]
