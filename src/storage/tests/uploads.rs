@@ -271,7 +271,7 @@ pub(super) async fn nobody_takes_up_what_is_committed_meanwhile(storage: &Storag
         let waiting = async {
             loop {
                 match storage.resume(&upload).await {
-                    Err(Error::Busy(_)) => {}
+                    Err(Error::Busy(_)) => tokio::task::yield_now().await,
                     other => return other,
                 }
             }
