@@ -4,8 +4,8 @@
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
-run: ## dockgate in front of a real registry, state in ./dockgate-data
-	scripts/run
+run: ## the embedded registry, state in ./dockgate-data
+	cargo run --release --locked
 
 lint: ## format, clippy, documentation, dependencies
 	cargo fmt --check

@@ -141,3 +141,100 @@ pub(super) fn unsatisfiable(size: u64, error: &Error) -> Answer {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::ClientFault;
+    use crate::oci::{Digest, RepositoryName};
+    use crate::storage::Key;
+
+    fn key() -> Key {
+        Key::uploads(&RepositoryName::parse("secret/name").unwrap())
+    }
+
+    #[test]
+    fn what_the_store_says_stays_in_the_house() {
+        let source = || std::io::Error::other("disk 7 in rack 3").into();
+        let full = storage::Error::Full {
+            key: key(),
+            source: source(),
+        };
+        let away = storage::Error::Unavailable {
+            key: key(),
+            source: source(),
+        };
+        let failed = storage::Error::Failed {
+            key: key(),
+            verb: "read",
+            source: source(),
+        };
+        let damaged = storage::Error::Corrupt {
+            key: key(),
+            what: "it is too short",
+        };
+        for (error, status, code, retries) in [
+            (full, 507, Code::Unavailable, false),
+            (away, 503, Code::Unavailable, true),
+            (failed, 500, Code::Unknown, false),
+            (damaged, 500, Code::Unknown, false),
+        ] {
+            let answer = registry_answer(&error.into());
+            assert_eq!((answer.status.as_u16(), answer.code), (status, code));
+            assert_eq!(answer.retry_after.is_some(), retries);
+            assert!(answer.alarm, "{answer:?}");
+            for word in ["secret", "disk", "rack", "short", "docker/registry"] {
+                assert!(!answer.message.contains(word), "{answer:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_the_code_of_the_specification() {
+        use registry::Error as R;
+        for (error, status, code) in [
+            (R::NameUnknown, 404, "NAME_UNKNOWN"),
+            (R::BlobUnknown, 404, "BLOB_UNKNOWN"),
+            (R::ManifestUnknown, 404, "MANIFEST_UNKNOWN"),
+            (R::UploadUnknown, 404, "BLOB_UPLOAD_UNKNOWN"),
+            (R::UploadBusy, 409, "BLOB_UPLOAD_INVALID"),
+            (
+                storage::Error::Busy(key()).into(),
+                409,
+                "BLOB_UPLOAD_INVALID",
+            ),
+            (R::OutOfOrder { offset: 5 }, 416, "BLOB_UPLOAD_INVALID"),
+            (R::DigestMismatch, 400, "DIGEST_INVALID"),
+            (R::SizeMismatch, 400, "SIZE_INVALID"),
+            (
+                R::ManifestInvalid("why".to_owned()),
+                400,
+                "MANIFEST_INVALID",
+            ),
+            (
+                R::ManifestReferences(Vec::new()),
+                400,
+                "MANIFEST_BLOB_UNKNOWN",
+            ),
+            (R::Unsupported("no"), 405, "UNSUPPORTED"),
+            (ClientFault::Stalled.into(), 408, "SIZE_INVALID"),
+            (ClientFault::Gone.into(), 400, "SIZE_INVALID"),
+        ] {
+            let answer = registry_answer(&error);
+            assert_eq!(
+                (answer.status.as_u16(), answer.code.as_str()),
+                (status, code)
+            );
+            assert_eq!(answer.allow.is_some(), status == 405);
+            assert!(!answer.alarm && !answer.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_listed_up_to_a_bound() {
+        let digest = Digest::parse(&format!("sha256:{}", "a0".repeat(32))).unwrap();
+        let error = registry::Error::ManifestReferences(vec![digest.clone(); 100_000]);
+        let answer = registry_answer(&error);
+        assert_eq!(answer.missing, vec![digest.to_string(); MOST_MISSING]);
+    }
+}

@@ -14,6 +14,7 @@ mod upload;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -50,7 +51,6 @@ use crate::net::TrustedNetworks;
 use crate::peer::Peer;
 use crate::peer::Scheme;
 use crate::registry;
-use crate::registry::Registry;
 use crate::registry::Swept;
 use crate::response::error_document;
 use crate::response::json;
@@ -155,7 +155,15 @@ impl Gateway {
     pub(crate) async fn sweep(&self) -> Result<Swept, registry::Error> {
         match &self.backend {
             Backend::Upstream(_) => Ok(Swept::default()),
-            Backend::Registry(embedded) => embedded.registry.sweep(embedded.upload_expiry).await,
+            Backend::Registry(embedded) => embedded.sweep().await,
+        }
+    }
+
+    /// Waits until the embedded registry has done what was begun for connections that are closed by now, `patience` at
+    /// most.
+    pub(crate) async fn settle(&self, patience: Duration) {
+        if let Backend::Registry(embedded) = &self.backend {
+            embedded.settle(patience).await;
         }
     }
 
@@ -324,36 +332,21 @@ impl Gateway {
     }
 }
 
-/// Where content comes from. An embedded registry with the same settings goes on as it is; with other settings of the
-/// same store, the store does.
+/// Where content comes from.
 fn backend(config: &Config, previous: Option<&Backend>) -> Result<Backend, Vec<BuildError>> {
-    let section = match &config.backend {
-        config::Backend::Registry(section) => section,
+    match &config.backend {
         config::Backend::Upstream(section) => {
             let loaded = Upstream::load(section).map(Backend::Upstream);
-            return loaded.map_err(|all| all.into_iter().map(BuildError::from).collect());
+            loaded.map_err(|all| all.into_iter().map(BuildError::from).collect())
         }
-    };
-    let registry = match previous {
-        Some(Backend::Registry(old)) if old.registry.is_made_of(section) => {
-            Arc::clone(&old.registry)
+        config::Backend::Registry(section) => {
+            let previous = match previous {
+                Some(Backend::Registry(old)) => Some(old),
+                _ => None,
+            };
+            let opened = Embedded::open(section, previous).map(Backend::Registry);
+            opened.map_err(|error| vec![error.into()])
         }
-        Some(Backend::Registry(old)) => match old.registry.with_switches(section) {
-            Some(registry) => Arc::new(registry),
-            None => opened(section)?,
-        },
-        _ => opened(section)?,
-    };
-    Ok(Backend::Registry(Embedded {
-        registry,
-        upload_expiry: section.upload_expiry,
-    }))
-}
-
-fn opened(section: &config::Registry) -> Result<Arc<Registry>, Vec<BuildError>> {
-    match Registry::open(section) {
-        Ok(registry) => Ok(Arc::new(registry)),
-        Err(error) => Err(vec![error.into()]),
     }
 }
 

@@ -11,9 +11,6 @@ mod registry;
 mod search;
 mod token;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderValue, Method, Response};
 
 use crate::acl::Acl;
@@ -24,12 +21,11 @@ use crate::header::Origin;
 use crate::identity::Identity;
 use crate::oci::RepositoryName;
 use crate::peer::Peer;
-use crate::registry::Registry;
 use crate::route::Route;
 use crate::route::Target;
 use crate::upstream::Upstream;
 
-pub(crate) use registry::hidden;
+pub(crate) use registry::{Embedded, hidden};
 pub(crate) use token::{Asked, Wanted};
 
 /// Where content comes from.
@@ -39,15 +35,6 @@ pub(crate) enum Backend {
     Upstream(Upstream),
     /// The registry inside of it.
     Registry(Embedded),
-}
-
-/// The embedded registry, and what is to be done for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Embedded {
-    /// The registry, which outlives a reload that does not concern it.
-    pub registry: Arc<Registry>,
-    /// Uploads that nobody touched for so long are abandoned.
-    pub upload_expiry: Duration,
 }
 
 impl Backend {
@@ -66,7 +53,7 @@ impl Backend {
     pub(crate) async fn check(&self) -> Result<(), Error> {
         match self {
             Self::Upstream(_) => Ok(()),
-            Self::Registry(embedded) => Ok(embedded.registry.check().await?),
+            Self::Registry(embedded) => Ok(embedded.registry().check().await?),
         }
     }
 }
@@ -137,8 +124,7 @@ pub(crate) async fn handle(
             search::search(upstream, permit, call, &visible).await
         }
         (_, Backend::Registry(embedded)) => {
-            let registry = &embedded.registry;
-            Ok((registry::answer(registry, permit, call, body).await?, None))
+            Ok((registry::answer(embedded, permit, call, body).await?, None))
         }
     }
 }

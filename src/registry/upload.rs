@@ -107,16 +107,18 @@ impl Registry {
         self.finish(name, intake, digest).await
     }
 
-    /// Gives an upload up.
+    /// Gives an upload up, a damaged one too.
     ///
     /// # Errors
     /// [`Error::UploadUnknown`], and [`Error::UploadBusy`] while somebody writes it.
     pub(crate) async fn cancel_upload(&self, name: &RepositoryName, id: &str) -> Result<(), Error> {
         self.writable()?;
         let upload = upload_key(name, id)?;
-        match known(self.storage.resume(&upload).await) {
-            Ok(session) => Ok(session.discard().await?),
-            Err(error) => Err(error),
+        match self.storage.resume(&upload).await {
+            Err(storage::Error::Corrupt { .. }) => {
+                Ok(self.storage.remove_below(upload.folder()).await?)
+            }
+            session => Ok(known(session)?.discard().await?),
         }
     }
 

@@ -49,6 +49,9 @@ const STALL: Duration = Duration::from_secs(60);
 /// The last lines of the access log have this long to leave.
 const FLUSH: Duration = Duration::from_secs(2);
 
+/// What came of an upload whose connection was cut has this long to reach the store.
+const SETTLE: Duration = Duration::from_secs(5);
+
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -210,7 +213,8 @@ impl Bound {
             info!(address = accept::text(address), "listening");
         }
         let mut sweeping = JoinSet::new();
-        sweeping.spawn(sweep::run(reloader.live.clone()));
+        let live = reloader.live.clone();
+        sweeping.spawn(sweep::run(live.clone()));
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -243,6 +247,7 @@ impl Bound {
             warn!("some connections were cut");
         }
         loops.shutdown().await;
+        live.gateway().settle(SETTLE).await;
         if let Some(log) = reloader.and_then(|reloader| reloader.access_log) {
             // Blocking is harmless here: nothing else runs any more.
             log.flush(FLUSH);

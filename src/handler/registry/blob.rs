@@ -22,7 +22,7 @@ use crate::oci::{Digest, RepositoryName};
 use crate::registry::Blob;
 use crate::registry::Registry;
 
-use super::{Call, bare, content, not_modified, text, to_the_end, whole};
+use super::{Call, Embedded, bare, content, not_modified, text, whole};
 
 /// Nobody says what a blob is; its manifest does.
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -77,12 +77,13 @@ pub(super) async fn read(
 
 /// Removes the blob from the repository; other repositories keep it.
 pub(super) async fn delete(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     name: &RepositoryName,
     digest: &Digest,
 ) -> Result<Response<Body>, Error> {
-    let (registry, name, digest) = (Arc::clone(registry), name.clone(), digest.clone());
-    to_the_end(async move { registry.delete_blob(&name, &digest).await }).await?;
+    let (name, digest) = (name.clone(), digest.clone());
+    let delete = async move |registry: Arc<Registry>| registry.delete_blob(&name, &digest).await;
+    embedded.to_the_end(delete).await?;
     Ok(bare(StatusCode::ACCEPTED, []))
 }
 

@@ -20,7 +20,7 @@ use crate::oci::{Reference, RepositoryName};
 use crate::registry::Registry;
 use crate::route::Target;
 
-use super::{Call, bare, content, created, not_modified, text, to_the_end, whole};
+use super::{Call, Embedded, bare, content, created, not_modified, text, whole};
 
 /// The manifest, byte for byte as it was pushed.
 ///
@@ -45,7 +45,7 @@ pub(super) async fn read(
 
 /// Keeps a manifest that is whole and refers only to what is there.
 pub(super) async fn put(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     call: &Call<'_>,
     name: &RepositoryName,
     reference: &Reference,
@@ -57,12 +57,12 @@ pub(super) async fn put(
     };
     let kind = media_type(&call.headers).map(str::to_owned);
     let stored = {
-        let (registry, name, reference) = (Arc::clone(registry), name.clone(), reference.clone());
-        let work = async move {
+        let (name, reference) = (name.clone(), reference.clone());
+        let put = async move |registry: Arc<Registry>| {
             let kind = kind.as_deref();
             registry.put_manifest(&name, &reference, kind, bytes).await
         };
-        to_the_end(work).await?
+        embedded.to_the_end(put).await?
     };
     let by_digest = Reference::Digest(stored.digest.clone());
     let target = Target::Manifest(name.clone(), by_digest);
@@ -76,12 +76,14 @@ pub(super) async fn put(
 
 /// Removes a tag, or a manifest with the tags that stand for it.
 pub(super) async fn delete(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     name: &RepositoryName,
     reference: &Reference,
 ) -> Result<Response<Body>, Error> {
-    let (registry, name, reference) = (Arc::clone(registry), name.clone(), reference.clone());
-    to_the_end(async move { registry.delete_manifest(&name, &reference).await }).await?;
+    let (name, reference) = (name.clone(), reference.clone());
+    let delete =
+        async move |registry: Arc<Registry>| registry.delete_manifest(&name, &reference).await;
+    embedded.to_the_end(delete).await?;
     Ok(bare(StatusCode::ACCEPTED, []))
 }
 

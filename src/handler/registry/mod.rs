@@ -2,12 +2,11 @@
 //! asked, and what it says is put into headers and bodies. What may be done was decided before.
 
 mod blob;
+mod embedded;
 mod list;
 mod manifest;
 mod referrer;
 mod upload;
-
-use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -20,42 +19,42 @@ use crate::body::empty;
 use crate::error::Error;
 use crate::header::CONTENT_DIGEST;
 use crate::oci::Digest;
-use crate::registry;
 use crate::registry::ByteSource;
-use crate::registry::Registry;
 use crate::route::Target;
 use crate::route::Verb;
 
 use super::{Call, page};
 
+pub(crate) use embedded::Embedded;
 pub(crate) use referrer::hidden;
 
 /// Answers one request.
 pub(super) async fn answer(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     permit: Permit,
     call: Call<'_>,
     body: Option<Body>,
 ) -> Result<Response<Body>, Error> {
+    let registry = embedded.registry();
     let reads = matches!(call.route.verb, Verb::Get | Verb::Head);
     match &call.route.target {
         Target::Root => Ok(Response::new(empty())),
         Target::Version => Ok(page::document_for(&call, &serde_json::json!({}))),
         Target::Blob(name, digest) if reads => blob::read(registry, &call, name, digest).await,
-        Target::Blob(name, digest) => blob::delete(registry, name, digest).await,
+        Target::Blob(name, digest) => blob::delete(embedded, name, digest).await,
         Target::UploadStart(name, mount) => {
             let mount = mount.as_ref().filter(|_| permit.includes_mount());
-            upload::start(registry, &call, name, mount, body).await
+            upload::start(embedded, &call, name, mount, body).await
         }
         Target::Upload(name, id) => match call.route.verb {
-            Verb::Patch => upload::append(registry, &call, name, id, body).await,
-            Verb::Put => upload::close(registry, &call, name, id, body).await,
-            Verb::Delete => upload::cancel(registry, name, id).await,
+            Verb::Patch => upload::append(embedded, &call, name, id, body).await,
+            Verb::Put => upload::close(embedded, &call, name, id, body).await,
+            Verb::Delete => upload::cancel(embedded, name, id).await,
             Verb::Get | Verb::Head | Verb::Post => upload::status(registry, &call, name, id).await,
         },
         Target::Manifest(name, reference) => match call.route.verb {
-            Verb::Put => manifest::put(registry, &call, name, reference, body).await,
-            Verb::Delete => manifest::delete(registry, name, reference).await,
+            Verb::Put => manifest::put(embedded, &call, name, reference, body).await,
+            Verb::Delete => manifest::delete(embedded, name, reference).await,
             Verb::Get | Verb::Head | Verb::Post | Verb::Patch => {
                 manifest::read(registry, &call, name, reference).await
             }
@@ -66,17 +65,6 @@ pub(super) async fn answer(
         Target::Referrers(name, digest) => referrer::list(registry, &call, name, digest).await,
         // Answered before any registry is asked.
         Target::Ping | Target::Token(_) => Err(Error::Panicked),
-    }
-}
-
-/// Does it to its end, though the client should go away meanwhile: what came of an upload is kept, and nothing that
-/// was begun is left half done. It ends by itself, because the body of a client that went away ends in an error.
-async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, registry::Error>> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::spawn(work).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(Error::Panicked),
     }
 }
 

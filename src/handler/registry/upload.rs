@@ -21,46 +21,50 @@ use crate::route::Target;
 use crate::route::UploadId;
 use crate::route::digest;
 
-use super::{Call, bare, created, source, text, to_the_end};
+use super::{Call, Embedded, bare, created, source, text};
 
 /// Mounts the blob, takes it whole, or begins an upload.
 pub(super) async fn start(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     call: &Call<'_>,
     name: &RepositoryName,
     mount: Option<&Mount>,
     body: Option<Body>,
 ) -> Result<Response<Body>, Error> {
     let whole = digest(call.route.query.as_deref())?;
-    let (registry, name) = (Arc::clone(registry), name.clone());
     // A mount that names no source would be a search through repositories that the client may not read.
     if let Some(Mount {
         digest,
         from: Some(from),
     }) = mount
     {
-        let (registry, name) = (Arc::clone(&registry), name.clone());
-        let (blob, from) = (digest.clone(), from.clone());
+        let (name, blob, from) = (name.clone(), digest.clone(), from.clone());
         let target = Target::Blob(name.clone(), digest.clone());
-        if to_the_end(async move { registry.mount(&name, &blob, &from).await }).await? {
+        let mount = async move |registry: Arc<Registry>| registry.mount(&name, &blob, &from).await;
+        if embedded.to_the_end(mount).await? {
             return created(call, &target, digest);
         }
     }
     if let Some(digest) = whole {
         let target = Target::Blob(name.clone(), digest.clone());
-        let (blob, length, body) = (digest.clone(), length(&call.headers), source(body));
-        to_the_end(async move { registry.put_blob(&name, &blob, length, body).await }).await?;
+        let (name, blob) = (name.clone(), digest.clone());
+        let (length, body) = (length(&call.headers), source(body));
+        let put = async move |registry: Arc<Registry>| {
+            registry.put_blob(&name, &blob, length, body).await
+        };
+        embedded.to_the_end(put).await?;
         return created(call, &target, &digest);
     }
     let at = name.clone();
-    let id = to_the_end(async move { registry.begin_upload(&at).await }).await?;
-    let headers = place(call, &name, &id, 0)?;
+    let begin = async move |registry: Arc<Registry>| registry.begin_upload(&at).await;
+    let id = embedded.to_the_end(begin).await?;
+    let headers = place(call, name, &id, 0)?;
     Ok(at_place(StatusCode::ACCEPTED, headers))
 }
 
 /// Adds a chunk, or a stream of any length, to an upload.
 pub(super) async fn append(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     call: &Call<'_>,
     name: &RepositoryName,
     id: &UploadId,
@@ -69,8 +73,11 @@ pub(super) async fn append(
     let chunk = chunk(&call.headers)?;
     let body = source(body);
     let done = {
-        let (registry, name, id) = (Arc::clone(registry), name.clone(), id.clone());
-        to_the_end(async move { registry.append(&name, id.as_str(), chunk, body).await }).await
+        let (name, id) = (name.clone(), id.clone());
+        let append = async move |registry: Arc<Registry>| {
+            registry.append(&name, id.as_str(), chunk, body).await
+        };
+        embedded.to_the_end(append).await
     };
     let length = done.map_err(|error| in_place(error, call, name, id))?;
     let headers = place(call, name, id.as_str(), length)?;
@@ -79,7 +86,7 @@ pub(super) async fn append(
 
 /// Ends an upload, with its last bytes or without: from here on it is a blob.
 pub(super) async fn close(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     call: &Call<'_>,
     name: &RepositoryName,
     id: &UploadId,
@@ -92,13 +99,12 @@ pub(super) async fn close(
     let chunk = chunk(&call.headers)?;
     let body = source(body);
     let done = {
-        let (registry, name, id) = (Arc::clone(registry), name.clone(), id.clone());
-        let digest = digest.clone();
-        let work = async move {
+        let (name, id, digest) = (name.clone(), id.clone(), digest.clone());
+        let close = async move |registry: Arc<Registry>| {
             let id = id.as_str();
             registry.close(&name, id, chunk, body, &digest).await
         };
-        to_the_end(work).await
+        embedded.to_the_end(close).await
     };
     done.map_err(|error| in_place(error, call, name, id))?;
     created(call, &Target::Blob(name.clone(), digest.clone()), &digest)
@@ -106,7 +112,7 @@ pub(super) async fn close(
 
 /// How far an upload has come.
 pub(super) async fn status(
-    registry: &Arc<Registry>,
+    registry: &Registry,
     call: &Call<'_>,
     name: &RepositoryName,
     id: &UploadId,
@@ -118,13 +124,15 @@ pub(super) async fn status(
 
 /// Ends an upload and forgets its bytes.
 pub(super) async fn cancel(
-    registry: &Arc<Registry>,
+    embedded: &Embedded,
     name: &RepositoryName,
     id: &UploadId,
 ) -> Result<Response<Body>, Error> {
     let uuid = (UPLOAD_UUID, text(id.as_str())?);
-    let (registry, name, id) = (Arc::clone(registry), name.clone(), id.clone());
-    to_the_end(async move { registry.cancel_upload(&name, id.as_str()).await }).await?;
+    let (name, id) = (name.clone(), id.clone());
+    let cancel =
+        async move |registry: Arc<Registry>| registry.cancel_upload(&name, id.as_str()).await;
+    embedded.to_the_end(cancel).await?;
     Ok(bare(StatusCode::NO_CONTENT, [uuid]))
 }
 

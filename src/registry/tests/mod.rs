@@ -4,6 +4,7 @@ mod blobs;
 mod catalog;
 mod deletes;
 mod manifests;
+mod memory;
 mod old_volumes;
 mod referrers;
 mod sweeps;

@@ -111,12 +111,12 @@ async fn a_chunk_of_another_length_than_was_said_changes_nothing() {
     append(&room, &id, Chunk::default(), body(&[b"abc"]))
         .await
         .unwrap();
-    let long: &[u8] = &[b'x'; 600_000];
+    let long = vec![b'x'; 600_000];
     let chunk = |range, length| Chunk { range, length };
     for (chunk, frames) in [
         (range(3, 5), body(&[b"xy"])),
         (range(3, 5), body(&[b"wxyz"])),
-        (range(3, 5), body(&[long])),
+        (range(3, 5), body(&[&long])),
         (range(3, 2), body(&[])),
         (range(3, u64::MAX), body(&[b"x"])),
         (chunk(Some((3, 4)), Some(3)), body(&[b"xy"])),
@@ -298,4 +298,33 @@ async fn no_two_uploads_have_one_id() {
         );
         assert!(ids.insert(id));
     }
+}
+
+/// A state of another program, of another length, or none.
+#[tokio::test]
+async fn an_upload_that_cannot_be_trusted_begins_anew() {
+    let room = Room::new();
+    let (registry, at) = (&room.registry, &name("a"));
+    for state in [&b"sha\x03"[..], b"", &sha256(b"").as_str().as_bytes()[..40]] {
+        let id = begin(&room).await;
+        let upload = crate::storage::UploadKey::new(at, &id).unwrap();
+        let mut session = registry.storage.resume(&upload).await.unwrap().unwrap();
+        session.write(Bytes::from("abc")).await.unwrap();
+        session.save(Bytes::copy_from_slice(state)).await.unwrap();
+        drop(session);
+        let out = append(&room, &id, Chunk::default(), body(&[b"x"])).await;
+        assert!(matches!(out, Err(Error::UploadUnknown)), "{out:?}");
+        let out = close(&room, &id, body(&[]), &sha256(b"abc")).await;
+        assert!(matches!(out, Err(Error::UploadUnknown)), "{out:?}");
+        registry.cancel_upload(at, &id).await.unwrap();
+    }
+    let id = begin(&room).await;
+    let upload = crate::storage::UploadKey::new(at, &id).unwrap();
+    let mut session = registry.storage.resume(&upload).await.unwrap().unwrap();
+    let state = session.state().clone();
+    session.write(Bytes::from("abc")).await.unwrap();
+    session.save(state).await.unwrap();
+    drop(session);
+    let out = close(&room, &id, body(&[]), &sha256(b"")).await;
+    assert!(matches!(out, Err(Error::UploadUnknown)), "{out:?}");
 }

@@ -22,6 +22,8 @@ mod resume;
 mod s3;
 mod seal;
 mod session;
+#[cfg(test)]
+mod tests;
 mod tidy;
 mod xml;
 
@@ -69,6 +71,15 @@ impl Bucket {
             chunk,
             ..memory::open()
         })
+    }
+
+    /// Another process over the bucket of `other`.
+    #[cfg(test)]
+    fn over_same(other: &Self) -> Self {
+        Self {
+            backend: Arc::clone(&other.backend),
+            holds: Arc::new(Holds::new()),
+        }
     }
 
     fn over(backend: Backend) -> Self {

@@ -1,4 +1,4 @@
-//! Stores of the cloud that run here: moto (S3), Azurite (Azure), fake-gcs-server (Google).
+//! Stores of the cloud that run here: moto (S3) and Azurite (Azure).
 //!
 //! `scripts/setup-peers` installs them. One of each serves a whole test run, each test in a bucket of its own; it ends
 //! when our end of its standard input closes, however we end.
@@ -6,7 +6,6 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,13 +23,12 @@ const UNTIL_WE_END: &str = r#""$@" </dev/null & child=$!; read -r _; kill "$chil
 pub(in crate::storage) enum Emulator {
     S3,
     Azure,
-    Gcs,
 }
 
 impl Emulator {
     /// Its address, as a URL without a slash at its end; `None` where it is not installed, which has been said.
     pub(in crate::storage) fn address(self) -> Option<&'static str> {
-        static RUNNING: [OnceLock<Option<String>>; 3] = [const { OnceLock::new() }; 3];
+        static RUNNING: [OnceLock<Option<String>>; 2] = [const { OnceLock::new() }; 2];
         RUNNING[self as usize]
             .get_or_init(|| self.start())
             .as_deref()
@@ -41,7 +39,6 @@ impl Emulator {
         let program = home.join(match self {
             Self::S3 => "moto/bin/moto_server",
             Self::Azure => "azurite/node_modules/.bin/azurite-blob",
-            Self::Gcs => "bin/fake-gcs-server",
         });
         if !program.exists() {
             let why = format!(
@@ -54,13 +51,6 @@ impl Emulator {
             io::stderr().write_all(note.as_bytes()).unwrap();
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let port = port.to_string();
-        let host = format!("127.0.0.1:{port}");
         let arguments = match self {
             Self::S3 => vec!["-H", "127.0.0.1", "-p", "0"],
             Self::Azure => vec![
@@ -71,19 +61,6 @@ impl Emulator {
                 "--inMemoryPersistence",
                 "--skipApiVersionCheck",
                 "--disableTelemetry",
-            ],
-            // It cannot choose its own port.
-            Self::Gcs => vec![
-                "-backend",
-                "memory",
-                "-scheme",
-                "http",
-                "-host",
-                "127.0.0.1",
-                "-port",
-                &port,
-                "-public-host",
-                &host,
             ],
         };
         let mut shell = Command::new("sh");

@@ -4,8 +4,9 @@ mod child;
 pub(in crate::storage) mod emulators;
 mod faults;
 mod files;
+pub(in crate::storage) mod front;
 mod order;
-mod stores;
+pub(in crate::storage) mod stores;
 mod strangers;
 mod uploads;
 

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::super::Storage;
 use super::super::bucket::Bucket;
 use super::emulators::{Emulator, bucket_name, request};
+use super::front::{front, google};
 use crate::config;
 
 /// A store with what it stands on.
@@ -93,22 +94,13 @@ pub(in crate::storage) fn azure_container() -> Option<config::Azure> {
     Some(config)
 }
 
-/// A bucket of fake-gcs-server.
+/// A bucket of moto that is spoken to as Google is.
 pub(super) async fn gcs() -> Option<Store> {
-    let endpoint = Emulator::Gcs.address()?;
-    let bucket = bucket_name();
-    let body = format!("{{\"name\":\"{bucket}\"}}");
-    let headers = [("Content-Type", "application/json")];
-    let made = request(
-        "POST",
-        &format!("{endpoint}/storage/v1/b?project=p"),
-        &headers,
-        &body,
-    );
-    assert_eq!(made, 200);
+    let s3 = s3_bucket()?;
+    let endpoint = front(&s3.endpoint?, std::sync::Arc::new(google)).await;
     let storage = Storage::open(&config::Storage::Gcs(config::Gcs {
-        bucket,
-        endpoint: Some(endpoint.to_owned()),
+        bucket: s3.bucket,
+        endpoint: Some(endpoint),
         ..config::Gcs::default()
     }));
     Some(Store {

@@ -78,13 +78,21 @@ pub struct Site {
     pub server: Pair,
     /// Lets [`USER`] in.
     pub htpasswd: PathBuf,
-    /// What stands behind.
-    pub registry: Registry,
+    /// What stands behind, unless the front has a registry of its own.
+    registry: Option<Registry>,
 }
 
 impl Site {
     /// With an empty registry.
     pub fn new() -> Self {
+        Self {
+            registry: Some(Registry::start()),
+            ..Self::alone()
+        }
+    }
+
+    /// Without a registry: the front is to have one.
+    pub fn alone() -> Self {
         let authority = Authority::new("the CA of the test");
         let server = authority.server();
         let htpasswd = server.key.with_file_name("htpasswd");
@@ -93,8 +101,20 @@ impl Site {
             authority,
             server,
             htpasswd,
-            registry: Registry::start(),
+            registry: None,
         }
+    }
+
+    /// Where the registry is.
+    #[track_caller]
+    pub fn url(&self) -> &str {
+        self.registry.as_ref().unwrap().url()
+    }
+
+    /// The registry for `proxy.toml`; without one there is nothing to say.
+    pub fn backend(&self) -> String {
+        let line = |registry: &Registry| format!("[upstream]\nurl = \"{}\"", registry.url());
+        self.registry.as_ref().map(line).unwrap_or_default()
     }
 
     /// The front that listens on this port before this site, as long as `running` is kept.

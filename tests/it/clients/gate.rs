@@ -11,19 +11,47 @@ use crate::support::gate::Gate;
 use crate::support::peers;
 use crate::support::relay::Relay;
 
-/// A password for everything.
-pub fn password() -> Front {
-    with_passwords("")
+/// The fronts before one kind of registry.
+macro_rules! fronts {
+    ($name:ident, $site:expr, $doc:literal) => {
+        #[doc = $doc]
+        pub mod $name {
+            use super::{Front, Site};
+
+            /// A password for everything.
+            pub fn password() -> Front {
+                super::with_passwords($site, "")
+            }
+
+            /// Everybody may pull; a password for everything else.
+            pub fn public() -> Front {
+                super::with_passwords($site, "anonymous = \"pull\"")
+            }
+
+            /// The same by rules, with `private` for the owner alone and a reader who may pull from `team`.
+            pub fn rules() -> Front {
+                super::with_passwords($site, &super::rules())
+            }
+
+            /// Public pull and private repositories: one who may do everything, one who may only pull, one who may
+            /// push what is not private.
+            pub fn matrix() -> Front {
+                super::with_passwords($site, &super::matrix())
+            }
+
+            /// A client certificate for everything. Its absence is told in words that reach the person at the client.
+            pub fn certificate() -> Front {
+                super::certificate($site)
+            }
+        }
+    };
 }
 
-/// Everybody may pull; a password for everything else.
-pub fn public() -> Front {
-    with_passwords("anonymous = \"pull\"")
-}
+fronts!(before, Site::new(), "Before the real registry.");
+fronts!(embedded, Site::alone(), "With the embedded registry.");
 
-/// The same by rules, with `private` for the owner alone and a reader who may pull from `team`.
-pub fn rules() -> Front {
-    with_passwords(&format!(
+fn rules() -> String {
+    format!(
         r#"
         [[rule]]
         who = ["anonymous"]
@@ -38,13 +66,11 @@ pub fn rules() -> Front {
         repositories = ["**"]
         actions = ["*"]
         "#
-    ))
+    )
 }
 
-/// Public pull and private repositories: one who may do everything, one who may only pull, one who may push what is not
-/// private.
-pub fn matrix() -> Front {
-    with_passwords(&format!(
+fn matrix() -> String {
+    format!(
         r#"
         [[rule]]
         who = ["anonymous"]
@@ -63,12 +89,11 @@ pub fn matrix() -> Front {
         repositories = ["team/**"]
         actions = ["pull", "push"]
         "#
-    ))
+    )
 }
 
-fn with_passwords(rest: &str) -> Front {
-    let site = Site::new();
-    let gate = Gate::start(&toml(&site, site.registry.url(), rest));
+fn with_passwords(site: Site, rest: &str) -> Front {
+    let gate = Gate::start(&toml(&site, &site.backend(), rest));
     let front = site.behind(gate.address().port(), Refusal::default(), gate);
     front.searching()
 }
@@ -80,9 +105,10 @@ pub fn off_the_clock(
     relay: impl FnOnce(&str) -> Relay,
 ) -> (Front, Clock, Arc<Relay>) {
     let site = Site::new();
-    let relay = Arc::new(relay(site.registry.url()));
+    let relay = Arc::new(relay(site.url()));
     let rest = "anonymous = \"pull\"\n[token]\nlifetime = \"60s\"";
-    let toml = toml(&site, &relay.url(), rest);
+    let upstream = format!("[upstream]\nurl = \"{}\"", relay.url());
+    let toml = toml(&site, &upstream, rest);
     let (program, clock) = clock::start(&toml, offset, |_| {});
     let port = program.address(0).port();
     let running = (program, Arc::clone(&relay));
@@ -90,7 +116,7 @@ pub fn off_the_clock(
     (front.searching(), clock, relay)
 }
 
-fn toml(site: &Site, upstream: &str, rest: &str) -> String {
+fn toml(site: &Site, backend: &str, rest: &str) -> String {
     let users = fs::read_to_string(&site.htpasswd).unwrap();
     let more =
         format!("{READER}:{{PLAIN}}{READER_PASSWORD}\n{WRITER}:{{PLAIN}}{WRITER_PASSWORD}\n");
@@ -103,8 +129,7 @@ fn toml(site: &Site, upstream: &str, rest: &str) -> String {
         [listener.tls]
         certificate = "{certificate}"
         key = "{key}"
-        [upstream]
-        url = "{upstream}"
+        {backend}
         [log]
         access = false
         [auth]
@@ -116,11 +141,9 @@ fn toml(site: &Site, upstream: &str, rest: &str) -> String {
     )
 }
 
-/// A client certificate for everything. Its absence is told in words that reach the person at the client.
-pub fn certificate() -> Front {
-    let site = Site::new();
+fn certificate(site: Site) -> Front {
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
-    let (ca, upstream) = (site.authority.ca().display(), site.registry.url());
+    let (ca, backend) = (site.authority.ca().display(), site.backend());
     let gate = Gate::start(&format!(
         r#"
         [[listener]]
@@ -130,8 +153,7 @@ pub fn certificate() -> Front {
         key = "{key}"
         client_ca = "{ca}"
         client_auth = "required"
-        [upstream]
-        url = "{upstream}"
+        {backend}
         [log]
         access = false
         "#,

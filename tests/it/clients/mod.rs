@@ -108,111 +108,133 @@ clients_at!(
 
 clients_at!(
     at_the_gate,
-    password: crate::clients::gate::password,
-    certificate: crate::clients::gate::certificate
+    password: crate::clients::gate::before::password,
+    certificate: crate::clients::gate::before::certificate
+);
+
+clients_at!(
+    at_the_embedded_registry,
+    password: crate::clients::gate::embedded::password,
+    certificate: crate::clients::gate::embedded::certificate
 );
 
 /// What nginx cannot do for docker, podman, buildah and skopeo, so that there is no reference.
-mod open_to_all {
-    use super::{ctr, docker, gate, need, public};
+macro_rules! open_to_all {
+    ($name:ident, $fronts:ident) => {
+        mod $name {
+            use super::gate::$fronts::{public as everybody, rules};
+            use super::{ctr, docker, need, public};
 
-    #[test]
-    fn docker_pulls_without_a_login_and_pushes_with_one() {
-        if need(docker::PROGRAMS) {
-            public::docker(&gate::public());
-        }
-    }
+            #[test]
+            fn docker_pulls_without_a_login_and_pushes_with_one() {
+                if need(docker::PROGRAMS) {
+                    public::docker(&everybody());
+                }
+            }
 
-    #[test]
-    fn docker_is_held_to_the_rules() {
-        if need(docker::PROGRAMS) {
-            public::docker_by_rules(&gate::rules());
-        }
-    }
+            #[test]
+            fn docker_is_held_to_the_rules() {
+                if need(docker::PROGRAMS) {
+                    public::docker_by_rules(&rules());
+                }
+            }
 
-    #[test]
-    fn podman_pulls_without_a_login_and_pushes_with_one() {
-        if need(&["podman"]) {
-            public::podman(&gate::public());
-            public::podman(&gate::rules());
-        }
-    }
+            #[test]
+            fn podman_pulls_without_a_login_and_pushes_with_one() {
+                if need(&["podman"]) {
+                    public::podman(&everybody());
+                    public::podman(&rules());
+                }
+            }
 
-    #[test]
-    fn buildah_pulls_without_a_password_and_pushes_with_one() {
-        if need(&["buildah"]) {
-            public::buildah(&gate::public());
-        }
-    }
+            #[test]
+            fn buildah_pulls_without_a_password_and_pushes_with_one() {
+                if need(&["buildah"]) {
+                    public::buildah(&everybody());
+                }
+            }
 
-    #[test]
-    fn skopeo_reads_without_a_password_and_writes_with_one() {
-        if need(&["skopeo"]) {
-            public::skopeo(&gate::public());
-        }
-    }
+            #[test]
+            fn skopeo_reads_without_a_password_and_writes_with_one() {
+                if need(&["skopeo"]) {
+                    public::skopeo(&everybody());
+                }
+            }
 
-    #[test]
-    fn skopeo_is_held_to_the_rules() {
-        if need(&["skopeo"]) {
-            public::skopeo_by_rules(&gate::rules());
-        }
-    }
+            #[test]
+            fn skopeo_is_held_to_the_rules() {
+                if need(&["skopeo"]) {
+                    public::skopeo_by_rules(&rules());
+                }
+            }
 
-    #[test]
-    fn containerd_pulls_without_a_password_and_pushes_with_one() {
-        if need(ctr::PROGRAMS) {
-            public::containerd(&gate::public());
-        }
-    }
+            #[test]
+            fn containerd_pulls_without_a_password_and_pushes_with_one() {
+                if need(ctr::PROGRAMS) {
+                    public::containerd(&everybody());
+                }
+            }
 
-    #[test]
-    fn containerd_is_held_to_the_rules() {
-        if need(ctr::PROGRAMS) {
-            public::containerd_by_rules(&gate::rules());
+            #[test]
+            fn containerd_is_held_to_the_rules() {
+                if need(ctr::PROGRAMS) {
+                    public::containerd_by_rules(&rules());
+                }
+            }
         }
-    }
+    };
 }
+
+open_to_all!(open_to_all, before);
+open_to_all!(embedded_and_open_to_all, embedded);
 
 /// Who may and who may not, with every client.
-mod by_rules {
-    use super::{ctr, docker, gate, matrix, need};
+macro_rules! by_rules {
+    ($name:ident, $fronts:ident) => {
+        mod $name {
+            use super::gate::$fronts::matrix as front;
+            use super::{ctr, docker, matrix, need};
 
-    #[test]
-    fn docker_does_what_each_person_may() {
-        if need(docker::PROGRAMS) {
-            matrix::docker(&gate::matrix());
-        }
-    }
+            #[test]
+            fn docker_does_what_each_person_may() {
+                if need(docker::PROGRAMS) {
+                    matrix::docker(&front());
+                }
+            }
 
-    #[test]
-    fn podman_does_what_each_person_may() {
-        if need(&["podman"]) {
-            matrix::podman(&gate::matrix());
-        }
-    }
+            #[test]
+            fn podman_does_what_each_person_may() {
+                if need(&["podman"]) {
+                    matrix::podman(&front());
+                }
+            }
 
-    #[test]
-    fn buildah_does_what_each_person_may() {
-        if need(&["buildah"]) {
-            matrix::buildah(&gate::matrix());
-        }
-    }
+            #[test]
+            fn buildah_does_what_each_person_may() {
+                if need(&["buildah"]) {
+                    matrix::buildah(&front());
+                }
+            }
 
-    #[test]
-    fn skopeo_does_what_each_person_may() {
-        if need(&["skopeo"]) {
-            matrix::skopeo(&gate::matrix());
-        }
-    }
+            #[test]
+            fn skopeo_does_what_each_person_may() {
+                if need(&["skopeo"]) {
+                    matrix::skopeo(&front());
+                }
+            }
 
-    #[test]
-    fn containerd_does_what_each_person_may() {
-        if need(ctr::PROGRAMS) {
-            matrix::containerd(&gate::matrix());
+            #[test]
+            fn containerd_does_what_each_person_may() {
+                if need(ctr::PROGRAMS) {
+                    matrix::containerd(&front());
+                }
+            }
         }
-    }
+    };
 }
+
+by_rules!(by_rules, before);
+by_rules!(embedded_by_rules, embedded);
 
 /// Whose clock is right does not matter, and a token that is over is no end.
 mod off_the_clock {

@@ -9,7 +9,7 @@ use crate::support::peers;
 pub fn password() -> Front {
     let site = Site::new();
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
-    let (htpasswd, upstream) = (site.htpasswd.display(), site.registry.url());
+    let (htpasswd, upstream) = (site.htpasswd.display(), site.url());
     let http = format!(
         r#"server {{
         listen LISTEN ssl;
@@ -39,7 +39,7 @@ pub fn password() -> Front {
 pub fn certificate() -> Front {
     let site = Site::new();
     let (certificate, key) = (site.server.certificate.display(), site.server.key.display());
-    let (ca, upstream) = (site.authority.ca().display(), site.registry.url());
+    let (ca, upstream) = (site.authority.ca().display(), site.url());
     let http = format!(
         r"server {{
         listen LISTEN ssl;

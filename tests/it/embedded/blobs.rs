@@ -43,10 +43,18 @@ fn what_is_not_there_is_told_with_its_own_code() {
         (format!("other/blobs/{blob}"), 404, "BLOB_UNKNOWN"),
         (format!("a/b/blobs/{blob}"), 404, "BLOB_UNKNOWN"),
         ("a/blobs/sha256:abc".to_owned(), 400, "DIGEST_INVALID"),
-        (format!("a/blobs/{}", blob.to_uppercase()), 400, "DIGEST_INVALID"),
+        (
+            format!("a/blobs/{}", blob.to_uppercase()),
+            400,
+            "DIGEST_INVALID",
+        ),
         ("a/blobs/md5:0".to_owned(), 400, "DIGEST_INVALID"),
         (format!("A/blobs/{blob}"), 400, "NAME_INVALID"),
-        (format!("{}/blobs/{blob}", "a".repeat(256)), 400, "NAME_INVALID"),
+        (
+            format!("{}/blobs/{blob}", "a".repeat(256)),
+            400,
+            "NAME_INVALID",
+        ),
     ] {
         let reply = house.ask(&format!("GET /v2/{path}"));
         assert_eq!((reply.status, &*reply.error().0), (status, code), "{path}");
@@ -113,7 +121,12 @@ fn a_sha512_digest_is_as_good_as_any() {
     let hex: Vec<String> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let blob = format!("sha512:{}", hex.concat());
     let path = house.begin("a");
-    let put = house.send("root", &format!("PUT {path}?digest={blob}"), &[], b"content");
+    let put = house.send(
+        "root",
+        &format!("PUT {path}?digest={blob}"),
+        &[],
+        b"content",
+    );
     assert_eq!(put.status, 201, "{put:#?}");
     assert_eq!(put.one("docker-content-digest"), blob);
     let reply = house.ask(&format!("GET /v2/a/blobs/{blob}"));
@@ -133,7 +146,10 @@ fn a_deleted_blob_is_gone_from_its_repository_and_from_no_other() {
     let again = delete();
     assert_eq!((again.status, &*again.error().0), (404, "BLOB_UNKNOWN"));
     assert_eq!(house.ask(&format!("HEAD /v2/a/blobs/{blob}")).status, 404);
-    assert_eq!(house.ask(&format!("GET /v2/b/blobs/{blob}")).body, "content");
+    assert_eq!(
+        house.ask(&format!("GET /v2/b/blobs/{blob}")).body,
+        "content"
+    );
 }
 
 #[test]
@@ -166,7 +182,10 @@ fn a_blob_whose_bytes_are_lost_is_not_there() {
     assert_eq!((reply.status, &*reply.error().0), (404, "BLOB_UNKNOWN"));
     // And comes back when it is pushed again.
     house.blob("a", b"content");
-    assert_eq!(house.ask(&format!("GET /v2/a/blobs/{blob}")).body, "content");
+    assert_eq!(
+        house.ask(&format!("GET /v2/a/blobs/{blob}")).body,
+        "content"
+    );
 }
 
 #[test]

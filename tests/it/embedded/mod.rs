@@ -2,6 +2,8 @@
 //! use it wrongly.
 
 mod blobs;
+mod http2;
+mod life;
 mod lists;
 mod manifests;
 mod memory;
@@ -21,10 +23,7 @@ fn the_base_says_that_it_is_a_registry() {
     let reply = house.ask("GET /v2/");
     assert_eq!((reply.status, reply.body.trim()), (200, "{}"));
     assert_eq!(reply.one("content-type"), "application/json; charset=utf-8");
-    assert_eq!(
-        reply.one("docker-distribution-api-version"),
-        "registry/2.0"
-    );
+    assert_eq!(reply.one("docker-distribution-api-version"), "registry/2.0");
     let head = house.ask("HEAD /v2/");
     assert_eq!(
         (head.status, head.one("content-length"), &*head.body),
@@ -35,8 +34,5 @@ fn the_base_says_that_it_is_a_registry() {
     assert_eq!(house.send("", "GET /v2/", &[], b"").status, 401);
     assert_eq!(house.ask("GET /v2").status, 200);
     let other = house.ask("GET /v2/a/nothing");
-    assert_eq!(
-        (other.status, &*other.error().0),
-        (404, "NAME_UNKNOWN")
-    );
+    assert_eq!((other.status, &*other.error().0), (404, "NAME_UNKNOWN"));
 }

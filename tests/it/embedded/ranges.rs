@@ -73,8 +73,15 @@ fn what_cannot_be_understood_as_a_range_is_ignored() {
     let parts = Parts::new();
     let thousand = format!("bytes={}", "0-,".repeat(1000));
     for range in [
-        "bytes=5-1", "bytes=a-b", "lines=0-1", "bytes", "bytes=", "bytes=-", "bytes=10-20,15-30",
-        "bytes=10-20,0-5", &thousand,
+        "bytes=5-1",
+        "bytes=a-b",
+        "lines=0-1",
+        "bytes",
+        "bytes=",
+        "bytes=-",
+        "bytes=10-20,15-30",
+        "bytes=10-20,0-5",
+        &thousand,
     ] {
         let reply = parts.get(&[&format!("Range: {range}")]);
         assert_eq!(reply.status, 200, "{range}");
@@ -83,7 +90,9 @@ fn what_cannot_be_understood_as_a_range_is_ignored() {
     }
     // A range is for GET alone.
     let request = format!("HEAD /v2/a/blobs/{}", parts.blob);
-    let head = parts.house.send("root", &request, &["Range: bytes=0-1"], b"");
+    let head = parts
+        .house
+        .send("root", &request, &["Range: bytes=0-1"], b"");
     assert_eq!((head.status, head.one("content-length")), (200, "3000"));
 }
 

@@ -11,7 +11,7 @@ use super::passwords;
 use super::process::Daemon;
 use super::raw::Raw;
 
-/// A running dockgate with a plain door and one with TLS, before the upstream at [`Binary::upstream`].
+/// A running dockgate with a plain door and one with TLS.
 pub struct Binary {
     daemon: Daemon,
     authority: Authority,
@@ -24,6 +24,19 @@ impl Binary {
     /// Starts one. `prepare` gets the path of the socket on which the upstream is to listen.
     #[track_caller]
     pub fn start(more: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::with(prepare, |upstream| {
+            format!("[upstream]\nurl = \"unix:{}\"\n{more}", upstream.display())
+        })
+    }
+
+    /// Starts one with the registry inside of it. `more` follows in `[registry]`.
+    #[track_caller]
+    pub fn embedded(more: &str) -> Self {
+        Self::with(|_| {}, |_| format!("[registry]\n{more}"))
+    }
+
+    #[track_caller]
+    fn with(prepare: impl FnOnce(&Path), backend: impl FnOnce(&Path) -> String) -> Self {
         let dir = TempDir::with_prefix("dockgate-").unwrap();
         let authority = Authority::new("the CA of the test");
         let server = authority.server_for(&["localhost"]);
@@ -46,13 +59,11 @@ impl Binary {
             anonymous = "pull"
             [log]
             access = "json"
-            [upstream]
-            url = "unix:{upstream}"
-            {more}
+            {backend}
             "#,
             plain = plain.display(),
             tls = tls.display(),
-            upstream = upstream.display(),
+            backend = backend(&upstream),
         );
         let config = dir.path().join("proxy.toml");
         fs::write(&config, toml).unwrap();
@@ -117,6 +128,11 @@ impl Binary {
             .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
             .filter(|path| path.is_file())
             .collect()
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        self.daemon.dir()
     }
 
     /// The files in its folder.

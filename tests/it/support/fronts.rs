@@ -20,6 +20,17 @@ impl Fronts {
     /// Before this upstream. `more` follows in `proxy.toml` behind the keys of `[upstream]`.
     #[track_caller]
     pub fn before(upstream: &str, more: &str) -> Self {
+        Self::with(&format!("[upstream]\nurl = \"{upstream}\"\n{more}"))
+    }
+
+    /// With the registry inside.
+    #[track_caller]
+    pub fn embedded() -> Self {
+        Self::with("")
+    }
+
+    #[track_caller]
+    fn with(backend: &str) -> Self {
         let authority = Authority::new("the CA of the test");
         let server = authority.server_for(&["localhost"]);
         let htpasswd = server.key.with_file_name("htpasswd");
@@ -40,9 +51,7 @@ impl Fronts {
             anonymous = "pull"
             [log]
             access = false
-            [upstream]
-            url = "{upstream}"
-            {more}
+            {backend}
             "#
         ));
         Self { gate, authority }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use super::ask::{Reply, ask};
 use super::gate::Gate;
@@ -132,6 +133,18 @@ impl House {
         let blob = self.blob(repository, content.as_bytes());
         let manifest = self.manifest(repository, "1", &image_of(&blob, content.len()));
         (blob, manifest)
+    }
+}
+
+/// What becomes of something that is asked again and again, for as long as a test has.
+#[track_caller]
+pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = SystemTime::now() + Duration::from_secs(20);
+    loop {
+        if let Some(done) = ask() {
+            return done;
+        }
+        assert!(SystemTime::now() < end, "it did not come to pass");
     }
 }
 
