@@ -64,8 +64,11 @@ impl Volume {
     }
 }
 
+/// Its name, and how it is made.
+type Stranger = (&'static str, Box<dyn Fn()>);
+
 /// What stands in place of a file.
-fn strangers(volume: &Volume, at: &Path) -> Vec<(&'static str, Box<dyn Fn()>)> {
+fn strangers(volume: &Volume, at: &Path) -> Vec<Stranger> {
     let outside = volume.dir.path().join("outside");
     let (at, other) = (at.to_path_buf(), volume.data(&volume.other));
     let make = |program: &'static str, arguments: &'static [&'static str]| {

@@ -1,10 +1,14 @@
 //! What a volume is worth: it is registry:2's own, and holds what was acknowledged through whatever befalls the
 //! process, the disk and the client.
 
+mod content;
 mod damaged;
+mod disk;
+mod faults;
 mod full;
 mod kill;
 mod power;
+mod pusher;
 mod registry2;
 mod resume;
 
