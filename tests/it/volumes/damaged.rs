@@ -70,7 +70,17 @@ type Stranger = (&'static str, Box<dyn Fn()>);
 /// What stands in place of a file.
 fn strangers(volume: &Volume, at: &Path) -> Vec<Stranger> {
     let outside = volume.dir.path().join("outside");
-    let (at, other) = (at.to_path_buf(), volume.data(&volume.other));
+    // Relative, so that it leads nowhere out of the store.
+    let base = volume.below("");
+    let up: PathBuf = at
+        .strip_prefix(&base)
+        .unwrap()
+        .iter()
+        .skip(1)
+        .map(|_| "..")
+        .collect();
+    let other = up.join(volume.data(&volume.other).strip_prefix(&base).unwrap());
+    let at = at.to_path_buf();
     let make = |program: &'static str, arguments: &'static [&'static str]| {
         let at = at.clone();
         Box::new(move || {
