@@ -382,11 +382,18 @@ impl Dialog {
 
     fn more(&mut self) -> io::Result<()> {
         let mut space = [0; 8 * 1024];
-        let read = match &mut self.stream {
-            Stream::Tcp(stream) => stream.read(&mut space),
-            Stream::Unix(stream) => stream.read(&mut space),
-            Stream::Tls(stream) => stream.read(&mut space),
-        }?;
+        let read = loop {
+            let read = match &mut self.stream {
+                Stream::Tcp(stream) => stream.read(&mut space),
+                Stream::Unix(stream) => stream.read(&mut space),
+                Stream::Tls(stream) => stream.read(&mut space),
+            };
+            match read {
+                // A signal that stops and continues the test ends a read that has a deadline.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::certs::Pair;
-use super::process::Daemon;
+use super::process::{self, Daemon, Outcome};
 
 /// How a registry is to be reached. The default is plain HTTP on a loopback port, for everybody.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub struct Options<'a> {
     pub client_ca: Option<&'a Path>,
     /// Only with a password of this file. The registry knows bcrypt alone.
     pub htpasswd: Option<&'a Path>,
+    /// Over this folder, which it does not remove, in place of an empty one of its own.
+    pub storage: Option<&'a Path>,
 }
 
 /// A running registry with empty storage and deletion switched on.
@@ -27,6 +31,7 @@ pub struct Options<'a> {
 pub struct Registry {
     daemon: Daemon,
     url: String,
+    storage: PathBuf,
 }
 
 impl Registry {
@@ -41,7 +46,9 @@ impl Registry {
     pub fn start_with(options: &Options<'_>) -> Self {
         let dir = TempDir::with_prefix("dockgate-registry-").unwrap();
         let config = dir.path().join("config.yml");
-        fs::write(&config, yaml(dir.path(), options)).unwrap();
+        let own = dir.path().join("storage");
+        let storage = options.storage.map_or(own, Path::to_path_buf);
+        fs::write(&config, yaml(dir.path(), &storage, options)).unwrap();
         let argv = ["docker-registry".into(), "serve".into(), config];
         let daemon = Daemon::start::<PathBuf>(dir, &argv);
         let line = daemon
@@ -56,7 +63,11 @@ impl Registry {
             (false, Some(_)) => format!("https://{address}"),
             (false, None) => format!("http://{address}"),
         };
-        Self { daemon, url }
+        Self {
+            daemon,
+            url,
+            storage,
+        }
     }
 
     /// `http://127.0.0.1:PORT`, `https://127.0.0.1:PORT` or `unix:/PATH`.
@@ -66,7 +77,27 @@ impl Registry {
 
     /// Where the images are: the folder that has `docker/registry/v2` in it.
     pub fn storage(&self) -> PathBuf {
-        self.daemon.dir().join("storage")
+        self.storage.clone()
+    }
+
+    /// Where it listens, if it is on a port.
+    #[track_caller]
+    pub fn address(&self) -> SocketAddr {
+        let (_, address) = self.url.split_once("://").unwrap();
+        address.parse().unwrap()
+    }
+
+    /// `docker-registry garbage-collect` over its storage, while it goes on.
+    #[must_use]
+    #[track_caller]
+    pub fn collect_garbage(&self, arguments: &[&str]) -> Outcome {
+        let config = self.daemon.dir().join("config.yml");
+        process::run(
+            Command::new("docker-registry")
+                .arg("garbage-collect")
+                .args(arguments)
+                .arg(config),
+        )
     }
 
     /// The first line of its log or access log that contains this, as soon as it is written.
@@ -83,13 +114,13 @@ impl Registry {
     }
 }
 
-fn yaml(dir: &Path, options: &Options<'_>) -> String {
-    let dir = dir.display();
+fn yaml(dir: &Path, storage: &Path, options: &Options<'_>) -> String {
+    let (dir, storage) = (dir.display(), storage.display());
     let mut yaml = format!(
         "version: 0.1\n\
          log: {{ level: info }}\n\
          storage:\n  \
-           filesystem: {{ rootdirectory: \"{dir}/storage\" }}\n  \
+           filesystem: {{ rootdirectory: \"{storage}\" }}\n  \
            delete: {{ enabled: true }}\n  \
            maintenance: {{ uploadpurging: {{ enabled: false }} }}\n"
     );

@@ -1,0 +1,108 @@
+//! Killed at any instant: what was acknowledged is there, nothing half-written is served, and nothing is repaired.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::pusher::{BASE, Pusher};
+use super::{Random, Served, is_named, push_blob};
+use crate::support::site::digest;
+
+const ROUNDS: u64 = 200;
+const PUSHERS: u64 = 4;
+
+/// Under every name of a blob lie the bytes that it names: there is no half of anything to be found.
+fn verify_files(root: &Path) -> usize {
+    let blobs = root.join("docker/registry/v2/blobs/sha256");
+    let mut files = 0;
+    for folder in fs::read_dir(blobs).unwrap() {
+        for entry in fs::read_dir(folder.unwrap().path()).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("sha256:{}", entry.file_name().to_str().unwrap());
+            if let Ok(content) = fs::read(entry.path().join("data")) {
+                assert!(
+                    is_named(&name, &content),
+                    "{name} has {} bytes",
+                    content.len()
+                );
+                files += 1;
+            }
+        }
+    }
+    files
+}
+
+/// One life of the process: it serves for so long and is killed in the middle of everything.
+fn live_and_die(root: &Path, pushers: &mut [Pusher], last: bool, life: Duration) {
+    let served = Served::start(root);
+    let address = served.address;
+    thread::scope(|scope| {
+        for pusher in &mut *pushers {
+            scope.spawn(move || pusher.verify(address, last));
+        }
+    });
+    if last {
+        return served.stop();
+    }
+    // Nothing comes: what is waited for is the instant.
+    let (_alive, instant) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        for pusher in &mut *pushers {
+            scope.spawn(move || pusher.push(address));
+        }
+        let _ = instant.recv_timeout(life);
+        served.program.signal(Signal::KILL);
+    });
+}
+
+#[test]
+fn killed_at_any_instant_it_has_lost_nothing_and_serves_no_half() {
+    let seed = std::env::var("DOCKGATE_TEST_SEED").ok();
+    let seed = seed.map_or_else(
+        || {
+            u64::from(std::process::id())
+                ^ u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos())
+        },
+        |text| text.parse().unwrap(),
+    );
+    println!("DOCKGATE_TEST_SEED={seed}");
+    let volume = TempDir::with_prefix("dockgate-kill-").unwrap();
+    let root = volume.path();
+    let mut random = Random(seed);
+    let served = Served::start(root);
+    let mut base = Vec::new();
+    for length in [0, 1, 5000, 2_000_000] {
+        let content = random.bytes(length);
+        base.push(digest(&content));
+        push_blob(served.address, BASE, &digest(&content), &content);
+    }
+    served.kill();
+    let mut pushers: Vec<Pusher> = (0..PUSHERS)
+        .map(|n| Pusher::new(n, seed, base.clone()))
+        .collect();
+    for round in 0..=ROUNDS {
+        let life = Duration::from_millis(5 + random.below(146) as u64);
+        live_and_die(root, &mut pushers, round == ROUNDS, life);
+    }
+    let files = verify_files(root);
+    let sum = |count: fn(&Pusher) -> u64| pushers.iter().map(count).sum::<u64>();
+    let (acknowledged, resumed, doubts) = (
+        sum(|p| p.acknowledged),
+        sum(|p| p.resumed),
+        sum(|p| p.doubts),
+    );
+    println!(
+        "{ROUNDS} kills, {acknowledged} acknowledged, lost: 0; {doubts} in doubt, all whole or absent; \
+         {resumed} uploads resumed; {files} files whole"
+    );
+    // It was killed in the middle of something, and something had been done before.
+    assert!(
+        acknowledged > ROUNDS && doubts > 0,
+        "{acknowledged}, {doubts}"
+    );
+}
