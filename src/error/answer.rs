@@ -19,11 +19,11 @@ use super::{Answer, Challenge, Error, HeadFault, TokenFault};
 impl Error {
     /// The request's body was not read to its end and cannot be: it broke, or the client stopped sending.
     pub(crate) fn breaks_the_body(&self) -> bool {
-        let fault = match self {
-            Self::Upstream(upstream::Error::Client(fault))
-            | Self::Registry(registry::Error::Client(fault))
-            | Self::Body(fault) => fault,
-            _ => return false,
+        let (Self::Upstream(upstream::Error::Client(fault))
+        | Self::Registry(registry::Error::Client(fault))
+        | Self::Body(fault)) = self
+        else {
+            return false;
         };
         !matches!(fault, ClientFault::TooLarge(_))
     }

@@ -30,6 +30,10 @@ pub(crate) use token::{Asked, Wanted};
 
 /// Where content comes from.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and the gateway has it behind a pointer"
+)]
 pub(crate) enum Backend {
     /// A registry behind the gate.
     Upstream(Upstream),
@@ -50,6 +54,7 @@ impl Backend {
     ///
     /// # Errors
     /// The embedded registry's storage does not answer.
+    #[expect(dead_code, reason = "for the administrator's listener")]
     pub(crate) async fn check(&self) -> Result<(), Error> {
         match self {
             Self::Upstream(_) => Ok(()),

@@ -64,9 +64,9 @@ pub(crate) fn selection(headers: &HeaderMap, tag: &str, size: u64) -> Selection 
         let Some(part) = part(text, size).filter(|_| asked <= MOST_PARTS) else {
             return Selection::Whole;
         };
-        let Some(part) = part else {
+        if part.first >= size {
             continue;
-        };
+        }
         if parts.last().is_some_and(|before| part.first <= before.last) {
             return Selection::Whole;
         }
@@ -79,14 +79,13 @@ pub(crate) fn selection(headers: &HeaderMap, tag: &str, size: u64) -> Selection 
     }
 }
 
-/// One range of a list: `None` where it is none, `Some(None)` where the representation does not have it.
-fn part(text: &str, size: u64) -> Option<Option<Part>> {
+/// One range of a list. What the representation does not have begins behind its end.
+fn part(text: &str, size: u64) -> Option<Part> {
     let (first, last) = text.split_once('-')?;
     let end = size.checked_sub(1)?;
     if first.is_empty() {
-        let length = number(last)?;
-        let first = size.saturating_sub(length);
-        return Some((length > 0).then_some(Part { first, last: end }));
+        let first = size.saturating_sub(number(last)?);
+        return Some(Part { first, last: end });
     }
     let first = number(first)?;
     let last = if last.is_empty() {
@@ -94,13 +93,10 @@ fn part(text: &str, size: u64) -> Option<Option<Part>> {
     } else {
         number(last)?
     };
-    let there = || {
-        (first <= end).then_some(Part {
-            first,
-            last: last.min(end),
-        })
-    };
-    (first <= last).then(there)
+    (first <= last).then_some(Part {
+        first,
+        last: last.min(end),
+    })
 }
 
 /// Digits; more than fit are a very large number.

@@ -79,13 +79,13 @@ fn a_blob_is_pushed_and_pulled_over_http_2() {
     let fronts = Fronts::embedded();
     talk(&fronts, async |client| {
         let path = begin(client).await;
-        let patch = request("PATCH", &path).header("content-range", "0-4");
-        let (status, headers, _) = ask(client, patch, &[b"01", b"234"]).await;
+        let chunk = request("PATCH", &path).header("content-range", "0-4");
+        let (status, headers, _) = ask(client, chunk, &[b"01", b"234"]).await;
         assert_eq!(status, 202);
         assert_eq!(headers["range"], "0-4");
         // A place that does not fit is told before the body is wanted.
-        let patch = request("PATCH", &path).header("content-range", "9-10");
-        let (status, headers, body) = ask(client, patch, &[b"xx"]).await;
+        let chunk = request("PATCH", &path).header("content-range", "9-10");
+        let (status, headers, body) = ask(client, chunk, &[b"xx"]).await;
         assert_eq!(status, 416);
         assert_eq!(headers["range"], "0-4");
         let body = String::from_utf8(body.unwrap()).unwrap();
@@ -121,8 +121,8 @@ fn an_upload_that_is_reset_is_kept_as_far_as_it_came() {
     talk(&fronts, async |client| {
         let path = begin(client).await;
         *client = client.clone().ready().await.unwrap();
-        let patch = request("PATCH", &path).body(()).unwrap();
-        let (answer, mut body) = client.send_request(patch, false).unwrap();
+        let chunk = request("PATCH", &path).body(()).unwrap();
+        let (answer, mut body) = client.send_request(chunk, false).unwrap();
         body.send_data(Bytes::from_static(b"01234"), false).unwrap();
         // The connection stays, and other requests on it see how far the upload has come.
         let mut other = client.clone();

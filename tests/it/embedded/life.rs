@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::support::ask::{Reply, ask};
 use crate::support::gate::Gate;
 use crate::support::house::eventually;
+use crate::support::peers;
 use crate::support::process::run;
 use crate::support::program::Program;
 use crate::support::raw::Raw;
@@ -51,7 +52,11 @@ fn half(program: &Program) -> (String, Raw) {
         "PATCH {path} HTTP/1.1\r\nHost: gate\r\n{LOGIN}\r\nContent-Length: 10\r\n\r\n01234"
     ));
     // Somebody writes it.
-    eventually(|| (say(program, &format!("DELETE {path}"), b"").status == 409).then_some(()));
+    let other = || {
+        let lines = [LOGIN, "Content-Range: 9-9"];
+        ask(program.address(0), &format!("PATCH {path}"), &lines, b"x")
+    };
+    eventually(|| (other().status == 409).then_some(()));
     (path, raw)
 }
 
@@ -154,7 +159,7 @@ impl Drop for Small<'_> {
 fn a_full_disk_is_told_and_loses_nothing() {
     let state = TempDir::new().unwrap();
     let Some(_small) = Small::mount(state.path()) else {
-        eprintln!("skipped: no file system can be mounted here");
+        let _ = peers::skip("no file system can be mounted here");
         return;
     };
     let program = start(&state);

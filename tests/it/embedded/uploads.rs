@@ -300,7 +300,8 @@ fn begin_patch(house: &House, path: &str, length: usize) -> Raw {
 fn an_upload_goes_on_where_the_connection_was_cut() {
     let house = House::start("");
     let path = house.begin("a");
-    let content: String = (0..40_000).map(|n| format!("{n:06}\n")).collect();
+    let lines: Vec<String> = (0..40_000).map(|n| format!("{n:06}\n")).collect();
+    let content = lines.concat();
     let (first, _) = content.split_at(100_000);
     let mut raw = begin_patch(&house, &path, content.len());
     raw.send(first);
