@@ -20,7 +20,7 @@ const BATCH: usize = 256 << 10;
 /// Bytes after which a chunk that goes on is brought to stable storage, so that whatever befalls the process takes
 /// no more than these from an upload. At a gigabit one in about two seconds, each of some milliseconds on a disk that
 /// keeps up: what is written has to get there in any case.
-const SAVE_EVERY: u64 = 256 << 20;
+const SAVE_EVERY: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 
 /// An upload in hand with its digest.
 pub(super) struct Intake {

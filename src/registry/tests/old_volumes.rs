@@ -134,7 +134,8 @@ async fn a_damaged_manifest_is_an_error_that_names_the_file_and_never_served() {
         "_manifests/revisions",
         room.image("x", "y").await.as_bytes(),
     );
-    room.write(&data(&manifest), "{}");
+    // A manifest in its own right, and not this one.
+    room.write(&data(&manifest), room.image("x", "z").await);
     let error = room.pull("old", manifest.as_str()).await.unwrap_err();
     assert!(error.to_string().contains(&data(&manifest)), "{error}");
     let nothing = plant(&room, "_manifests/revisions", b"no manifest");

@@ -328,3 +328,30 @@ async fn an_upload_that_cannot_be_trusted_begins_anew() {
     let out = close(&room, &id, body(&[]), &sha256(b"")).await;
     assert!(matches!(out, Err(Error::UploadUnknown)), "{out:?}");
 }
+
+/// As when the process ends: nobody is told that the body broke off.
+#[tokio::test]
+async fn a_long_chunk_is_saved_on_the_way() {
+    let room = Room::new();
+    let id = begin(&room).await;
+    let content = vec![7; 5 << 18];
+    let endless = body(&[&content]).chain(stream::pending()).boxed();
+    let saved = async {
+        while offset(&room, &id).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        end = append(&room, &id, Chunk::default(), endless) => panic!("{end:?}"),
+        () = saved => {}
+    }
+    assert_eq!(offset(&room, &id).await, 5 << 18);
+    close(
+        &room,
+        &id,
+        body(&[b"x"]),
+        &sha256(&[&content[..], b"x"].concat()),
+    )
+    .await
+    .unwrap();
+}
