@@ -54,7 +54,6 @@ impl Backend {
     ///
     /// # Errors
     /// The embedded registry's storage does not answer.
-    #[expect(dead_code, reason = "for the administrator's listener")]
     pub(crate) async fn check(&self) -> Result<(), Error> {
         match self {
             Self::Upstream(_) => Ok(()),
