@@ -1,9 +1,7 @@
 //! Opening a container of Azure Blob Storage.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use object_store::Attributes;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
 use crate::config;
@@ -11,8 +9,7 @@ use crate::tls;
 
 use super::super::OpenError;
 use super::super::error::Source;
-use super::backend::{self, Backend, CHUNK};
-use super::copy::Copying;
+use super::backend::{self, Backend};
 use super::line::Line;
 
 /// The domain of the public cloud.
@@ -54,19 +51,11 @@ fn build(config: &config::Azure) -> Result<Backend, Source> {
         .with_retry(backend::retries())
         .with_http_connector(Line::new(tls::verified_client()?));
     let store = Arc::new(credentials(builder, config).build()?);
+    let place = format!("the container `{}` of {endpoint}", config.container);
     Ok(Backend {
-        objects: store.clone(),
-        parts: store.clone(),
-        pages: Some(store.clone()),
-        signer: Some(store),
-        copying: Copying::Plain,
-        attributes: Attributes::new(),
-        chunk: CHUNK,
         // Azurite takes no notice of where to begin.
         start_after: !emulated,
-        unconditional: AtomicBool::new(false),
-        place: format!("the container `{}` of {endpoint}", config.container),
-        prefix: backend::prefix(&config.root),
+        ..Backend::cloud(&store, place, &config.root)
     })
 }
 
@@ -102,9 +91,10 @@ fn credentials(
 /// Where the account is, and whether that is an emulator, whose addresses begin with the account.
 fn endpoint(account: &str, realm: Option<&str>) -> (String, bool) {
     let realm = realm.filter(|realm| !realm.is_empty()).unwrap_or(REALM);
-    match realm.contains("://") {
-        true => (format!("{}/{account}", realm.trim_end_matches('/')), true),
-        false => (format!("https://{account}.blob.{realm}"), false),
+    if realm.contains("://") {
+        (format!("{}/{account}", realm.trim_end_matches('/')), true)
+    } else {
+        (format!("https://{account}.blob.{realm}"), false)
     }
 }
 

@@ -18,6 +18,9 @@ use super::fault::{self, Verb};
 /// Bytes of one part of an upload where nothing is said: registry:2's default.
 pub(super) const CHUNK: u64 = 10 * 1024 * 1024;
 
+/// No store takes longer names, and `object_store` cannot make an address of every length.
+const LONGEST: usize = 1024;
+
 /// A bucket.
 pub(super) struct Backend {
     pub(super) objects: Arc<dyn ObjectStore>,
@@ -49,13 +52,54 @@ impl fmt::Debug for Backend {
 }
 
 impl Backend {
+    /// A store of the simplest kind.
+    pub(super) fn new<S>(store: &Arc<S>, place: String) -> Self
+    where
+        S: ObjectStore + MultipartStore,
+    {
+        Self {
+            objects: Arc::<S>::clone(store),
+            parts: Arc::<S>::clone(store),
+            pages: None,
+            signer: None,
+            copying: Copying::Plain,
+            attributes: Attributes::new(),
+            chunk: CHUNK,
+            start_after: false,
+            unconditional: AtomicBool::new(false),
+            place,
+            prefix: String::new(),
+        }
+    }
+
+    /// A store of a cloud, with content below `root`.
+    pub(super) fn cloud<S>(store: &Arc<S>, place: String, root: &str) -> Self
+    where
+        S: ObjectStore + MultipartStore + PaginatedListStore + Signer,
+    {
+        Self {
+            pages: Some(Arc::<S>::clone(store)),
+            signer: Some(Arc::<S>::clone(store)),
+            prefix: prefix(root),
+            start_after: true,
+            ..Self::new(store, place)
+        }
+    }
+
     /// The name of a key in the bucket.
     pub(super) fn path(&self, key: &Key) -> Result<Path, Error> {
-        Path::parse(self.name(key)).map_err(|source| Error::Failed {
+        let failed = |source| Error::Failed {
             key: key.clone(),
             verb: "named",
-            source: Box::new(source),
-        })
+            source,
+        };
+        let name = self.name(key);
+        if name.len() > LONGEST {
+            return Err(failed(
+                format!("its name is longer than {LONGEST} bytes").into(),
+            ));
+        }
+        Path::parse(name).map_err(|source| failed(source.into()))
     }
 
     /// As [`path`](Self::path), as text.
@@ -70,7 +114,7 @@ impl Backend {
 }
 
 /// `rootdirectory` as the beginning of names.
-pub(super) fn prefix(root: &str) -> String {
+fn prefix(root: &str) -> String {
     match root.trim_matches('/') {
         "" => String::new(),
         root => format!("{root}/"),

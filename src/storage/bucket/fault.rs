@@ -102,13 +102,8 @@ pub(super) fn judge(place: &str, key: &Key, verb: Verb, error: &StoreError) -> E
         (401 | 403 | 408 | 429 | 500.., _) | (_, "NoSuchBucket" | "ContainerNotFound") => {
             Error::Unavailable { key, source: fault }
         }
-        (301 | 307 | 308 | 1.., _) => Error::Failed {
-            key,
-            verb,
-            source: fault,
-        },
         (0, _) if is_transport(error) => Error::Unavailable { key, source: fault },
-        (0, _) => Error::Failed {
+        _ => Error::Failed {
             key,
             verb,
             source: fault,

@@ -1,18 +1,16 @@
 //! Opening a bucket of Google Cloud Storage.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
+use object_store::StaticCredentialProvider;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
-use object_store::{Attributes, StaticCredentialProvider};
 
 use crate::config;
 use crate::tls;
 
 use super::super::OpenError;
 use super::super::error::Source;
-use super::backend::{self, Backend, CHUNK};
-use super::copy::Copying;
+use super::backend::{self, Backend};
 use super::line::Line;
 
 /// The file that Google's own programs take their credentials from.
@@ -53,19 +51,8 @@ fn build(config: &config::Gcs) -> Result<Backend, Source> {
         Some(endpoint) => endpoint.clone(),
         None => "Google Cloud Storage".to_owned(),
     };
-    Ok(Backend {
-        objects: store.clone(),
-        parts: store.clone(),
-        pages: Some(store.clone()),
-        signer: Some(store),
-        copying: Copying::Plain,
-        attributes: Attributes::new(),
-        chunk: CHUNK,
-        start_after: config.endpoint.is_none(),
-        unconditional: AtomicBool::new(false),
-        place: format!("the bucket `{}` of {place}", config.bucket),
-        prefix: backend::prefix(&config.root),
-    })
+    let place = format!("the bucket `{}` of {place}", config.bucket);
+    Ok(Backend::cloud(&store, place, &config.root))
 }
 
 #[cfg(test)]

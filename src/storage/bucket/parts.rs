@@ -7,7 +7,7 @@ use object_store::{PutMultipartOptions, PutPayload};
 use super::super::Error;
 use super::document::{Data, Part};
 use super::hold::random;
-use super::session::Session;
+use super::session::{Session, gone};
 
 /// Parts on their way at a time. With the one that is being filled a session has three parts in memory at most.
 const FLIGHTS: usize = 2;
@@ -66,7 +66,7 @@ impl Session {
         self.tail = None;
         let key = self.hold.key().clone();
         let Some(open) = &mut self.open else {
-            return Err(self.gone(&key));
+            return Err(gone(&key));
         };
         let number = open.parts.len();
         if number >= PARTS {

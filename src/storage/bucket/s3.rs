@@ -1,7 +1,6 @@
 //! Opening a bucket of S3, or of a store that speaks its protocol.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{Attribute, AttributeValue, Attributes};
@@ -11,7 +10,7 @@ use crate::tls;
 
 use super::super::OpenError;
 use super::super::error::Source;
-use super::backend::{self, Backend, CHUNK};
+use super::backend::{self, Backend, CHUNK as DEFAULT};
 use super::copy::Copying;
 use super::line::Line;
 use super::requests::Requests;
@@ -76,25 +75,19 @@ fn build(config: &config::S3) -> Result<Backend, Source> {
     }
     let store = Arc::new(encryption(credentials(builder, config)?, config)?.build()?);
     let place = endpoint.unwrap_or_else(|| format!("S3 in {region}"));
+    let place = format!("the bucket `{}` of {place}", config.bucket);
     Ok(Backend {
-        objects: store.clone(),
-        parts: store.clone(),
-        pages: Some(store.clone()),
-        signer: Some(store.clone()),
         copying: Copying::Parts(Requests {
-            store,
+            store: Arc::clone(&store),
             line,
             bucket: config.bucket.clone(),
         }),
         attributes: attributes(config),
         chunk: match config.chunk_size {
-            0 => CHUNK,
+            0 => DEFAULT,
             size => size.max(LEAST),
         },
-        start_after: true,
-        unconditional: AtomicBool::new(false),
-        place: format!("the bucket `{}` of {place}", config.bucket),
-        prefix: backend::prefix(&config.root),
+        ..Backend::cloud(&store, place, &config.root)
     })
 }
 

@@ -5,8 +5,9 @@ use object_store::PutPayload;
 use object_store::multipart::PartId;
 
 use super::super::{Error, Key};
+use super::document::Part;
 use super::parts::{Open, Sealed};
-use super::session::Session;
+use super::session::{Session, gone};
 use super::{copy, fault, reading, removal};
 
 impl Session {
@@ -69,7 +70,7 @@ impl Session {
         }
         self.land(0).await?;
         let Some(open) = self.open.take() else {
-            return Err(self.gone(&self.key("dockgate-data")));
+            return Err(gone(&self.key("dockgate-data")));
         };
         self.announce(&open).await?;
         self.complete(&open).await?;
@@ -101,12 +102,7 @@ impl Session {
     async fn complete(&self, open: &Open) -> Result<(), Error> {
         let key = self.key(&open.object);
         let path = self.backend.path(&key)?;
-        let parts: Vec<PartId> = open
-            .parts
-            .iter()
-            .flatten()
-            .map(|part| part.part_id())
-            .collect();
+        let parts: Vec<PartId> = open.parts.iter().flatten().map(Part::part_id).collect();
         let completed = self
             .backend
             .parts
@@ -129,7 +125,7 @@ impl Session {
         };
         let key = self.key(&sealed.object);
         let bytes = reading::stream(&self.backend, &key, 0..self.offset).await?;
-        let mut bytes = bytes.ok_or_else(|| self.gone(&key))?;
+        let mut bytes = bytes.ok_or_else(|| gone(&key))?;
         self.offset = 0;
         while let Some(bytes) = bytes.try_next().await? {
             self.add(&bytes).await?;

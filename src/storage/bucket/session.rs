@@ -99,7 +99,7 @@ impl Session {
                     return Err(Error::Corrupt { key, what });
                 }
                 None if self.document.is_whole_without_object() => {}
-                None => return Err(self.gone(&key)),
+                None => return Err(gone(&key)),
             }
         }
         self.open = Some(Open {
@@ -177,7 +177,7 @@ impl Session {
         let key = self.key(&sealed.object);
         let bytes = reading::stream(&self.backend, &key, 0..self.offset).await?;
         self.broken = false;
-        bytes.ok_or_else(|| self.gone(&key))
+        bytes.ok_or_else(|| gone(&key))
     }
 
     /// The object of the upload of this name.
@@ -194,13 +194,6 @@ impl Session {
             });
         }
         Ok(())
-    }
-
-    pub(super) fn gone(&self, key: &Key) -> Error {
-        Error::Corrupt {
-            key: key.clone(),
-            what: "somebody removed it while the upload needed it",
-        }
     }
 
     /// Renews the lease, where it is time.
@@ -254,7 +247,7 @@ impl Session {
         };
         let key = self.key(&tail.object);
         let bytes = reading::stream(&self.backend, &key, 0..tail.size).await?;
-        let mut bytes = bytes.ok_or_else(|| self.gone(&key))?;
+        let mut bytes = bytes.ok_or_else(|| gone(&key))?;
         while let Some(bytes) = bytes.try_next().await? {
             self.waiting.push(&bytes);
         }
@@ -280,5 +273,13 @@ impl Drop for Session {
         }
         let (backend, version) = (Arc::clone(&self.backend), self.version.clone());
         resume::release(backend, &self.hold, self.document.clone(), version);
+    }
+}
+
+/// What an upload is made of is not there any more.
+pub(super) fn gone(key: &Key) -> Error {
+    Error::Corrupt {
+        key: key.clone(),
+        what: "somebody removed it while the upload needed it",
     }
 }

@@ -138,9 +138,10 @@ async fn who_lost_an_upload_can_neither_save_nor_commit() {
         assert_eq!(quick.offset(), offset);
         quick.write(bytes.clone()).await.unwrap();
         quick.save(Bytes::new()).await.unwrap();
-        let lost = match commit {
-            false => slow.save(Bytes::new()).await,
-            true => slow.commit(&blob()).await,
+        let lost = if commit {
+            slow.commit(&blob()).await
+        } else {
+            slow.save(Bytes::new()).await
         };
         assert!(matches!(lost, Err(Error::Busy(_))), "{lost:?}");
     }
@@ -245,9 +246,10 @@ async fn a_state_whose_answer_was_lost_is_still_ours() {
     let count = AtomicU32::new(0);
     let losing = move |parts: &http::request::Parts| {
         let conditional = parts.headers.contains_key("if-match");
-        match conditional && count.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
-            true => Deed::PassAndAnswer(StatusCode::BAD_GATEWAY),
-            false => Deed::Pass,
+        if conditional && count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            Deed::PassAndAnswer(StatusCode::BAD_GATEWAY)
+        } else {
+            Deed::Pass
         }
     };
     let Some(bucket) = behind(losing).await else {
@@ -264,12 +266,12 @@ async fn a_state_whose_answer_was_lost_is_still_ours() {
 
 #[tokio::test]
 async fn a_store_without_conditional_writes_will_do() {
-    let refusing = |parts: &http::request::Parts| match parts.headers.contains_key("if-match") {
-        true => Deed::Answer(
+    let refusing = |parts: &http::request::Parts| match parts.headers.get("if-match") {
+        Some(_) => Deed::Answer(
             StatusCode::BAD_REQUEST,
             "<Error><Code>NotImplemented</Code></Error>",
         ),
-        false => Deed::Pass,
+        None => Deed::Pass,
     };
     let Some(bucket) = behind(refusing).await else {
         return;

@@ -42,7 +42,8 @@ fn registry(config: &config::S3) -> Option<String> {
 }
 
 fn digest(bytes: &[u8]) -> Digest {
-    Digest::of(Algorithm::Sha256, bytes)
+    use sha2::Digest as _;
+    Digest::of(Algorithm::Sha256, &sha2::Sha256::digest(bytes))
 }
 
 fn manifest(blob: &Digest, size: usize) -> String {
