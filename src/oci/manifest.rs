@@ -1,7 +1,7 @@
 //! Manifests and indexes, as far as a registry has to understand them (image-spec `manifest.md`, `image-index.md`,
 //! `descriptor.md`; Docker image manifest version 2, schema 2).
 //!
-//! [`Document`] is strict: what is pushed now. [`Outline`](super::Outline) takes what others once accepted.
+//! [`Document`] is strict: what is pushed now. [`Outline`] takes what others once accepted.
 
 use serde::Deserialize;
 

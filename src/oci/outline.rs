@@ -189,9 +189,9 @@ fn misspelt(key: &str) -> Option<String> {
         return None;
     }
     let folded = key.to_uppercase();
-    let known = |field: &&str| field.to_uppercase() == folded;
+    let known = |field: &str| field.to_uppercase() == folded;
     FIELDS
         .iter()
-        .any(|field| known(&field))
+        .any(|field| known(field))
         .then(|| key.to_owned())
 }

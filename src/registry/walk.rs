@@ -27,6 +27,10 @@ const BEFORE_OWN: &str = "^";
 
 /// What lies in the folder of a repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of the four may lie there or not, whatever the others do"
+)]
 pub(super) struct Folder {
     /// It has blobs, or had.
     pub layers: bool,
@@ -68,11 +72,15 @@ impl Folder {
         let key = Key::repository(name);
         let mut folder = Self::default();
         let first = storage.list(&key, None, LOOK).await?;
-        first.iter().for_each(|entry| folder.note(entry));
+        for entry in &first {
+            folder.note(entry);
+        }
         let beyond = first.last().is_some_and(|e| e.name.as_str() > "_z");
         if first.len() == LOOK && !beyond {
             let own = storage.list(&key, Some(BEFORE_OWN), LOOK).await?;
-            own.iter().for_each(|entry| folder.note(entry));
+            for entry in &own {
+                folder.note(entry);
+            }
         }
         Ok(folder)
     }

@@ -207,7 +207,10 @@ impl Storage {
     pub(crate) async fn resume(&self, upload: &UploadKey) -> Result<Option<Session>, Error> {
         match self {
             Self::FileSystem(store) => Ok(store.resume(upload).await?.map(Session::FileSystem)),
-            Self::Bucket(store) => Ok(store.resume(upload).await?.map(Session::Bucket)),
+            Self::Bucket(store) => {
+                let session = store.resume(upload).await?;
+                Ok(session.map(Box::new).map(Session::Bucket))
+            }
         }
     }
 
@@ -241,7 +244,7 @@ pub(crate) enum Session {
     /// In a folder.
     FileSystem(filesystem::Session),
     /// In a bucket.
-    Bucket(bucket::Session),
+    Bucket(Box<bucket::Session>),
 }
 
 impl Session {

@@ -14,8 +14,6 @@ use super::child::{child, ground, skipped};
 use super::*;
 use crate::config;
 
-const DEADLINE: Duration = Duration::from_secs(20);
-
 pub(super) fn open(root: &Path) -> Storage {
     let root = root.to_path_buf();
     Storage::open(&config::Storage::FileSystem { root }).unwrap()

@@ -105,7 +105,7 @@ pub fn populate(address: SocketAddr, seed: u64) -> Content {
         br#"{"architecture":"amd64","os":"linux"}"#,
     );
     let layers = [0, 1, 300_000].map(|n| blob(address, "lib/app", &random.bytes(n)));
-    let whole = [&[config.clone()][..], &layers].concat();
+    let whole = [&[config][..], &layers].concat();
 
     // OCI: a tag that moved, two tags of one image, a manifest without a tag.
     let old = push_manifest(address, "lib/app", "v1", &image(&whole, 1));
@@ -119,7 +119,12 @@ pub fn populate(address: SocketAddr, seed: u64) -> Content {
     let child = (digest(text.as_bytes()), text.len());
     push_manifest(address, "lib/app", &child.0, &text);
     content.note("lib/app", "manifests", &child.0);
-    let name = push_manifest(address, "lib/app", "index", &index(&[child.clone()], 4));
+    let name = push_manifest(
+        address,
+        "lib/app",
+        "index",
+        &index(std::slice::from_ref(&child), 4),
+    );
     content.note_image("lib/app", "index", &name, &[]);
 
     // Docker: an image, and a list of it.

@@ -1,4 +1,5 @@
 //! Calls that fail around the real program, all of them or some: nothing is acknowledged that is not there.
+#![expect(clippy::print_stdout, reason = "figures for who reads along")]
 
 use tempfile::TempDir;
 
@@ -11,15 +12,15 @@ use crate::support::site::digest;
 /// Blobs and manifests, one after the other, while calls fail: what was acknowledged, and how much was not.
 fn push_through(
     served: &Served,
-    rounds: u64,
+    rounds: u16,
     ledger: &mut Ledger,
     doubtful: &mut Vec<String>,
 ) -> u64 {
     let mut refused = 0;
     for round in 0..rounds {
-        let content = Random(round).bytes(1000 * (1 + round as usize));
+        let content = Random(round.into()).bytes(1000 * (1 + usize::from(round)));
         let name = digest(&content);
-        let blob = try_blob(served, round as usize % 3, &content);
+        let blob = try_blob(served, usize::from(round) % 3, &content);
         let target = format!("/v2/a/blobs/{name}");
         if blob.status == 201 {
             ledger.0.insert(target, content.clone());
@@ -29,7 +30,7 @@ fn push_through(
             refused += 1;
             continue;
         }
-        let text = image(&[(name, content.len())], round);
+        let text = image(&[(name, content.len())], round.into());
         let tag = format!("t{round}");
         let put = put_manifest(served.address, "a", &tag, &text);
         let target = format!("/v2/a/manifests/{}", digest(text.as_bytes()));

@@ -1,4 +1,5 @@
 //! Killed at any instant: what was acknowledged is there, nothing half-written is served, and nothing is repaired.
+#![expect(clippy::print_stdout, reason = "figures for who reads along")]
 
 use std::fs;
 use std::path::Path;

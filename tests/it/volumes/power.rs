@@ -3,6 +3,7 @@
 //!
 //! The system calls of the real program are replayed into a model of such a disk; when an answer goes out that
 //! acknowledges something, what it acknowledges must survive.
+#![expect(clippy::print_stdout, reason = "figures for who reads along")]
 
 use std::fs;
 

@@ -101,8 +101,8 @@ impl Pusher {
 
     fn content(&mut self) -> Vec<u8> {
         if self.random.below(4) == 0 {
-            let seed = self.random.below(SHARED) as u64;
-            return Random(seed).bytes(100_000 * (seed as usize));
+            let seed = self.random.below(SHARED);
+            return Random(seed as u64).bytes(100_000 * seed);
         }
         let most = [1, 1000, 70_000, 3_000_000][self.random.below(4)];
         let length = self.random.below(most);

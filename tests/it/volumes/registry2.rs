@@ -84,12 +84,12 @@ fn shown<'a>(target: &str, answer: &'a Answer) -> (u16, Vec<Option<&'a str>>, St
 #[track_caller]
 fn serve_the_same(one: SocketAddr, other: SocketAddr, content: &Content) -> usize {
     let mut had = 0;
-    for target in content.targets.iter().cloned() {
+    for target in &content.targets {
         for method in ["HEAD", "GET"] {
-            let (wanted, found) = (ask(one, method, &target), ask(other, method, &target));
+            let (wanted, found) = (ask(one, method, target), ask(other, method, target));
             assert_eq!(
-                shown(&target, &found),
-                shown(&target, &wanted),
+                shown(target, &found),
+                shown(target, &wanted),
                 "{method} {target}\n{}\n{}",
                 found.head,
                 wanted.head
