@@ -15,6 +15,7 @@ mod headers;
 mod limits;
 mod listener;
 mod registry;
+mod reticent;
 mod rule;
 mod section;
 mod source;

@@ -56,7 +56,7 @@ pub enum Storage {
 }
 
 /// A bucket of S3, with the names of registry:2's settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct S3 {
     /// `bucket`
     pub bucket: String,
@@ -89,7 +89,7 @@ pub struct S3 {
 }
 
 /// A container of Azure Blob Storage, with the names of registry:2's settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Azure {
     /// `accountname`
     pub account: String,
