@@ -263,51 +263,47 @@ mod tests {
 
     use super::*;
 
+    /// Documents that are nearly right.
     fn documents() -> impl Strategy<Value = String> {
-        let word = prop_oneof![
-            Just("schemaVersion"),
-            Just("mediaType"),
-            Just("config"),
-            Just("layers"),
-            Just("manifests"),
-            Just("subject"),
-            Just("digest"),
-            Just("size"),
-            Just("urls"),
-            Just("annotations"),
-            Just("x"),
-        ]
-        .prop_map(|word| format!("{word:?}"));
-        let leaf = prop_oneof![
-            word.clone(),
-            Just("2".to_owned()),
-            Just("-1".to_owned()),
-            Just("1e9".to_owned()),
-            Just("null".to_owned()),
-            Just("true".to_owned()),
-            Just(format!("{:?}", MediaType::OciIndex.as_str())),
-            Just(format!("{:?}", MediaType::OciManifest.as_str())),
-            Just(format!("\"sha256:{}\"", "0".repeat(64))),
+        let descriptor = format!(r#"{{"digest":"sha256:{}","size":1}}"#, "0".repeat(64));
+        let mut fields: Vec<String> = vec![
+            r#""schemaVersion":2"#.into(),
+            r#""schemaVersion":2"#.into(),
+            r#""artifactType":"x/y""#.into(),
+            r#""schemaVersion":1"#.into(),
+            r#""Manifests":[]"#.into(),
+            r#""x":[{}]"#.into(),
         ];
-        leaf.prop_recursive(5, 40, 6, move |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..5)
-                    .prop_map(|items| format!("[{}]", items.join(","))),
-                proptest::collection::vec((word.clone(), inner), 0..8).prop_map(|fields| {
-                    let fields: Vec<String> =
-                        fields.iter().map(|(k, v)| format!("{k}:{v}")).collect();
-                    format!("{{{}}}", fields.join(","))
-                }),
-            ]
-        })
+        for media_type in [MediaType::OciIndex, MediaType::OciManifest] {
+            fields.push(format!(r#""mediaType":{:?}"#, media_type.as_str()));
+        }
+        for name in ["config", "subject"] {
+            fields.extend([format!("{name:?}:{descriptor}"), format!("{name:?}:null")]);
+        }
+        for name in ["layers", "manifests"] {
+            let lists =
+                ["[]", "null", &format!("[{descriptor}]")].map(|list| format!("{name:?}:{list}"));
+            fields.extend(lists);
+        }
+        proptest::sample::subsequence(fields, 0..6)
+            .prop_shuffle()
+            .prop_map(|fields| format!("{{{}}}", fields.join(",")))
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = Document::parse(&bytes, None);
             let _ = Document::parse(&bytes, Some(MediaType::OciManifest.as_str()));
             let _ = Outline::parse(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in r#"[\[\]{}",:\\0-9a-c -]{0,60}"#) {
+            let _ = Document::parse(text.as_bytes(), Some(MediaType::OciIndex.as_str()));
+            let _ = Outline::parse(&text);
         }
 
         #[test]

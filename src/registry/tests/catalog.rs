@@ -96,13 +96,10 @@ async fn folders_of_thousands_are_read_in_pieces() {
     let room = Room::new();
     let names: Vec<String> = (0..2500).map(|n| format!("r{n:04}")).collect();
     make(&room, &names.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut all = Vec::new();
-    loop {
-        let last = all.last().cloned();
-        let page = catalog(&room, last.as_deref(), 700).await;
-        if page.is_empty() {
-            break;
-        }
+    let mut all: Vec<String> = Vec::new();
+    for most in [1100, 1100, 300, 0] {
+        let page = catalog(&room, all.last().map(String::as_str), 1100).await;
+        assert_eq!(page.len(), most);
         all.extend(page);
     }
     assert_eq!(all, names);

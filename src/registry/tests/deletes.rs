@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[tokio::test]
@@ -138,24 +140,24 @@ async fn pushes_and_deletions_of_one_manifest_never_leave_a_tag_without_it() {
     let room = Room::new();
     let bytes = room.image("a", "layer").await;
     let digest = sha256(bytes.as_bytes());
-    let pushing = std::sync::atomic::AtomicBool::new(true);
-    let pushes = async {
-        for n in 0..40 {
+    for n in 0..12 {
+        let pushing = AtomicBool::new(true);
+        let push = async {
             room.push("a", &n.to_string(), &bytes).await;
-        }
-        pushing.store(false, std::sync::atomic::Ordering::Relaxed);
-    };
-    let deletions = async {
-        while pushing.load(std::sync::atomic::Ordering::Relaxed) {
-            match room.delete("a", digest.as_str()).await {
-                Ok(()) | Err(Error::ManifestUnknown) => {}
-                Err(error) => panic!("{error}"),
+            pushing.store(false, Ordering::Relaxed);
+        };
+        let deletions = async {
+            while pushing.load(Ordering::Relaxed) {
+                match room.delete("a", digest.as_str()).await {
+                    Ok(()) | Err(Error::ManifestUnknown) => {}
+                    Err(error) => panic!("{error}"),
+                }
             }
-            tokio::task::yield_now().await;
+        };
+        tokio::join!(push, deletions);
+        let set = room.registry.tags(&name("a"), None, 100).await.unwrap();
+        for tag in set {
+            assert!(room.pull("a", &tag).await.is_ok(), "{tag}");
         }
-    };
-    tokio::join!(pushes, deletions);
-    for tag in room.registry.tags(&name("a"), None, 100).await.unwrap() {
-        assert!(room.pull("a", &tag).await.is_ok(), "{tag}");
     }
 }

@@ -343,7 +343,7 @@ async fn a_long_chunk_is_saved_on_the_way() {
     };
     tokio::select! {
         end = append(&room, &id, Chunk::default(), endless) => panic!("{end:?}"),
-        () = saved => {}
+        saved = tokio::time::timeout(Duration::from_secs(60), saved) => saved.unwrap(),
     }
     assert_eq!(offset(&room, &id).await, 5 << 18);
     close(
