@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -19,6 +20,7 @@ use crate::support::program::{Program, dockgate};
 fn start(folder: &Path) -> Program {
     let mut command = dockgate();
     command
+        .stdout(Stdio::piped())
         .current_dir(folder)
         .env("DOCKGATE_LISTENER_ADDRESS", "127.0.0.1:0");
     Program::spawn(TempDir::new().unwrap(), command)
@@ -89,6 +91,7 @@ fn who_named_a_password_file_gets_no_other_user() {
     fs::write(folder.path().join("users"), "ann:{PLAIN}secret\n").unwrap();
     let mut command = dockgate();
     command
+        .stdout(Stdio::piped())
         .current_dir(folder.path())
         .env("DOCKGATE_LISTENER_ADDRESS", "127.0.0.1:0")
         .env("DOCKGATE_AUTH_HTPASSWD", "users");
@@ -139,6 +142,7 @@ fn the_configuration_of_registry_2_serves_its_registry() {
     fs::write(&file, yaml).unwrap();
     let mut command = dockgate();
     command
+        .stdout(Stdio::piped())
         .current_dir(folder.path())
         .args(["serve", "config.yml"])
         .env("REGISTRY_LOG_LEVEL", "info");

@@ -64,11 +64,13 @@ impl Program {
         program
     }
 
-    /// Runs a command whose folder is `dir`; its standard output is piped or not, as the command says.
+    /// Runs a command whose folder is `dir` unless it has one; its standard output is piped or not, as the command says.
     #[track_caller]
     pub fn spawn(dir: TempDir, mut command: Command) -> Self {
+        if command.get_current_dir().is_none() {
+            command.current_dir(dir.path());
+        }
         let mut child = command
-            .current_dir(dir.path())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
