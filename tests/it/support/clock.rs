@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::process;
 use super::program::{Program, dockgate};
 
 /// The programs that this needs.
@@ -34,13 +32,11 @@ pub fn start(toml: &str, offset: &str, prepare: impl FnOnce(&Path)) -> (Program,
     fs::write(dir.path().join("proxy.toml"), toml).unwrap();
     let clock = Clock(dir.path().join("clock"));
     clock.set(offset);
-    let mut library = Command::new("faketime");
-    library.args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]);
-    let library = process::run(&mut library).succeeds("faketime").stdout;
+    sweep();
     let mut command = dockgate();
     command
         .arg("serve")
-        .env("LD_PRELOAD", library.trim())
+        .env("LD_PRELOAD", library())
         .env("FAKETIME_TIMESTAMP_FILE", &clock.0)
         .env("FAKETIME_NO_CACHE", "1")
         // One name for each version of the library.
@@ -49,4 +45,33 @@ pub fn start(toml: &str, offset: &str, prepare: impl FnOnce(&Path)) -> (Program,
     let program = Program::spawn(dir, command);
     program.err_line("listening");
     (program, clock)
+}
+
+/// The library for programs with threads, where Debian puts it; asking `faketime` itself needs shared memory too.
+#[track_caller]
+fn library() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib")
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let name = Path::new("faketime/libfaketimeMT.so.1");
+    let mut found = folders
+        .map(|folder| folder.join(name))
+        .filter(|path| path.exists());
+    found
+        .next()
+        .unwrap_or_else(|| panic!("no {} below /usr/lib", name.display()))
+}
+
+/// Gates that were killed leave their shared memory behind, for the next process of their number to trip over.
+fn sweep() {
+    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let number = ["faketime_shm_", "sem.faketime_sem_"]
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix));
+        if number.is_some_and(|number| !Path::new("/proc").join(number).exists()) {
+            // Another test may have been faster.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
