@@ -20,6 +20,9 @@ mod header;
 mod response;
 mod route;
 
+// Files of its own.
+mod state;
+
 // Instruments.
 mod telemetry;
 mod tls;

@@ -4,10 +4,8 @@
 //! knows its hash, so that a crash in between leaves nobody locked out: the next start makes both anew.
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -15,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::auth::htpasswd::{MakeError, Recipe, make};
 use crate::config::{Config, ListenAddress};
 use crate::secret::Secret;
+use crate::state;
 
 use super::answer;
 
@@ -65,11 +64,7 @@ pub(super) fn ensure(config: &Config) -> Result<(), FirstStartError> {
     let shown = Secret::new([password.expose(), b"\n"].concat());
 
     let state_dir = &config.state_dir;
-    let made = DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(state_dir);
-    made.map_err(failed(state_dir))?;
+    state::folder(state_dir).map_err(failed(state_dir))?;
     let file = state_dir.join(PASSWORD_FILE);
     write(&file, shown.expose())?;
     write(htpasswd, &record)?;
@@ -146,26 +141,8 @@ fn password() -> Result<Secret, FirstStartError> {
     Ok(Secret::new(*bytes))
 }
 
-/// Written beside its place for the owner alone, brought to the disk and moved there.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), FirstStartError> {
-    let beside = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent()
-            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    written().map_err(failed(path))
+    state::write(path, bytes, 0o600).map_err(failed(path))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> FirstStartError {

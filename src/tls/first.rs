@@ -4,9 +4,8 @@
 //! server certificate is renewed by one rename, and what somebody else put there is never overwritten. Without `ca.key`
 //! (an operator may well take it away) a valid server certificate goes on working; it just cannot be renewed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +16,7 @@ use rcgen::{
 use rustls::pki_types::UnixTime;
 
 use crate::config::CertificateFiles;
+use crate::state;
 
 use super::error::Error;
 use super::file;
@@ -106,7 +106,7 @@ fn make_all(state_dir: &Path, dir: &Path, now: UnixTime) -> Result<(), Error> {
     write(&fresh.join("ca.crt"), certificate.pem().as_bytes(), 0o644)?;
     issue(&fresh, now)?;
     match fs::rename(&fresh, dir) {
-        Ok(()) => sync(state_dir),
+        Ok(()) => state::sync(state_dir).map_err(make(state_dir)),
         // another process was faster: what it made is as good
         Err(_) if dir.join("server.crt").exists() => {
             fs::remove_dir_all(&fresh).map_err(make(&fresh))
@@ -211,35 +211,11 @@ fn read_key(path: &Path) -> Result<KeyPair, Error> {
 }
 
 fn folder(path: &Path) -> Result<(), Error> {
-    let made = DirBuilder::new().mode(0o700).recursive(true).create(path);
-    made.map_err(make(path))
+    state::folder(path).map_err(make(path))
 }
 
-/// Writes a file beside its place, brings it to the disk, and moves it there.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let beside = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    written().map_err(make(path))?;
-    path.parent().map_or(Ok(()), sync)
-}
-
-fn sync(dir: &Path) -> Result<(), Error> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(make(dir))
+    state::write(path, bytes, mode).map_err(make(path))
 }
 
 fn make(path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -4,9 +4,9 @@
 //! the public keys of the tokens that may still be about, one file each, named by key id: `in-use: LIFETIME` for a key
 //! that signs, `until: TIME` for one that was replaced, even while no gate was running.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::config;
+use crate::state;
 
 use super::super::{Error, Warning};
 use super::GRACE;
@@ -106,10 +107,7 @@ impl Keys {
 
     /// Takes up the keys of before that the folder knows, and writes down which there are now.
     fn remember(&mut self, folder: &Path, settings: &config::Token, now: u64) -> io::Result<()> {
-        DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(folder)?;
+        state::folder(folder)?;
         let mine: Vec<String> = self.believed.iter().map(|b| b.kid.clone()).collect();
         for entry in fs::read_dir(folder)?.take(MAX_PREVIOUS) {
             let path = entry?.path();
@@ -140,12 +138,10 @@ impl Keys {
                 pem("PUBLIC KEY", &[&SPKI[..], &key.point].concat())
             );
             if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
-                let beside = path.with_extension("new");
-                write(&beside, text.as_bytes(), 0o644)?;
-                fs::rename(&beside, &path)?;
+                state::write(&path, text.as_bytes(), 0o644)?;
             }
         }
-        File::open(folder)?.sync_all()
+        state::sync(folder)
     }
 }
 
@@ -292,31 +288,17 @@ fn make(path: &Path) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let beside = folder.join(format!(".token.key.{}", std::process::id()));
     let made = || -> io::Result<()> {
-        DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(folder)?;
-        write(&beside, text.as_bytes(), 0o600)?;
+        state::folder(folder)?;
+        state::fill(&beside, text.as_bytes(), 0o600)?;
         match fs::hard_link(&beside, path) {
             Ok(()) => fs::remove_file(&beside)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&beside)?,
             // A file system without links; two first starts at once are rare enough there.
             Err(_) => fs::rename(&beside, path)?,
         }
-        File::open(folder)?.sync_all()
+        state::sync(folder)
     };
     made().map_err(failed)
-}
-
-fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 /// RFC 7468.
