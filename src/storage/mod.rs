@@ -297,8 +297,9 @@ impl Session {
         }
     }
 
-    /// Ends the upload: all bytes stand under `blob` and are on stable storage. Bytes that are there already stay,
-    /// should they have the same length; the caller has checked their digest.
+    /// Ends the upload: all bytes stand under `blob` and are on stable storage; the caller has checked their digest. On
+    /// disk they take the place of what is there, which may have been damaged since. In a bucket, which watches over
+    /// its objects itself, bytes of the same length stay, and no copy is made.
     ///
     /// # Errors
     /// See [`Error`]; nothing new stands under `blob` then, or all bytes do, should only the last sync have failed. The

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, OFlags};
+use rustix::fs::AtFlags;
 use rustix::io::{Errno, Result as Step, retry_on_intr};
 use tokio::task::JoinHandle;
 
@@ -125,10 +125,10 @@ impl Session {
 
     pub(in super::super) async fn commit(mut self, blob: &Key) -> Result<(), Error> {
         self.sync().await?;
-        let (folder, length) = (Arc::clone(&self.folder), self.sent);
+        let folder = Arc::clone(&self.folder);
         let (path, blob_path) = (self.path(), blob.as_str().to_owned());
         let put = move |place: &Place| {
-            put(place, &folder, length, &blob_path)?;
+            put(place, &folder, &blob_path)?;
             // The blob stands; what is left of the upload expires, should it not go now.
             let _ = staging::remove_folder(place, &path);
             Ok(())
@@ -252,18 +252,13 @@ fn write_at(file: &OwnedFd, batch: &[Bytes], mut at: u64) -> Step<()> {
     Ok(())
 }
 
-/// Gives the synced data of an upload its name as a blob, on stable storage.
-fn put(place: &Place, folder: &OwnedFd, length: u64, blob: &str) -> Step<()> {
+/// Gives the synced data of an upload its name as a blob, on stable storage. It takes the place of one that is there:
+/// the digest of these bytes was checked a moment ago, and that of the others when they were pushed, before whatever
+/// befell the disk.
+fn put(place: &Place, folder: &OwnedFd, blob: &str) -> Step<()> {
     let (above, name) = split(blob);
     for _ in 0..ATTEMPTS {
         let target = place.make(above)?;
-        let there = facts_at(&target, name)?;
-        if there.is_some_and(|it| it.kind == FileType::RegularFile && it.length == length) {
-            if keep(place, blob, &target)? {
-                return Ok(());
-            }
-            continue;
-        }
         match rustix::fs::renameat(folder, DATA, &target, name) {
             Err(Errno::NOENT) if facts_at(folder, DATA)?.is_some() => {}
             Err(error) => return Err(error),
@@ -271,16 +266,6 @@ fn put(place: &Place, folder: &OwnedFd, length: u64, blob: &str) -> Step<()> {
         }
     }
     Err(Errno::NOENT)
-}
-
-/// Syncs a blob that is there already, which nobody may have done so far; whether it still is there.
-fn keep(place: &Place, blob: &str, folder: &OwnedFd) -> Step<bool> {
-    let Some((file, _)) = place.file(blob, OFlags::RDONLY)? else {
-        return Ok(false);
-    };
-    rustix::fs::fdatasync(&file)?;
-    rustix::fs::fsync(folder)?;
-    Ok(true)
 }
 
 /// An error if the upload was removed while it was written.

@@ -61,7 +61,6 @@ macro_rules! contract {
                 a_committed_blob_has_all_bytes_and_the_upload_is_gone
                 unsaved_bytes_are_committed_too
                 an_empty_upload_becomes_an_empty_blob
-                a_blob_of_the_same_length_stays
                 a_blob_of_another_length_is_replaced
                 one_blob_is_committed_by_many_at_once
                 nobody_takes_up_what_is_committed_meanwhile

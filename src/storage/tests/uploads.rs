@@ -224,18 +224,6 @@ pub(super) async fn an_empty_upload_becomes_an_empty_blob(storage: &Storage) {
     gone(storage, &upload).await;
 }
 
-pub(super) async fn a_blob_of_the_same_length_stays(storage: &Storage) {
-    write(storage, &blob(1), "first").await;
-    let upload = saved(storage, "1", &Bytes::from_static(b"again")).await;
-    resume(storage, &upload)
-        .await
-        .commit(&blob(1))
-        .await
-        .unwrap();
-    assert_eq!(read(storage, &blob(1)).await.unwrap(), "first");
-    gone(storage, &upload).await;
-}
-
 pub(super) async fn a_blob_of_another_length_is_replaced(storage: &Storage) {
     for damaged in ["", "cut", "longer than it should be"] {
         write(storage, &blob(1), damaged).await;
@@ -354,4 +342,25 @@ pub(super) async fn tidying_leaves_uploads_alone(storage: &Storage) {
     storage.tidy(Duration::from_secs(3600)).await.unwrap();
     session.commit(&blob(1)).await.unwrap();
     assert_eq!(storage.size(&blob(1)).await.unwrap(), Some(8_000_000));
+}
+
+async fn pushed_again(storage: &Storage) -> Bytes {
+    write(storage, &blob(1), "first").await;
+    let upload = saved(storage, "1", &Bytes::from_static(b"again")).await;
+    let session = resume(storage, &upload).await;
+    session.commit(&blob(1)).await.unwrap();
+    gone(storage, &upload).await;
+    read(storage, &blob(1)).await.unwrap()
+}
+
+#[tokio::test]
+async fn on_disk_a_push_mends_a_damaged_blob_of_the_same_length() {
+    let store = stores::filesystem().await.unwrap();
+    assert_eq!(pushed_again(&store.storage).await, "again");
+}
+
+#[tokio::test]
+async fn in_a_bucket_a_blob_of_the_same_length_stays() {
+    let store = stores::memory().await.unwrap();
+    assert_eq!(pushed_again(&store.storage).await, "first");
 }
