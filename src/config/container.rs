@@ -169,13 +169,16 @@ impl<'v> Settings<'v> {
         }
     }
 
-    /// Whether our own variables speak of this already.
+    /// Whether our own variables speak of this already, in either form of its name.
     pub(super) fn has(&self, prefix: &str) -> bool {
-        let name = format!("DOCKGATE_{prefix}");
-        let mut below = self.variables.range(name.clone()..);
-        below
-            .next()
-            .is_some_and(|(found, _)| found.starts_with(&name))
+        let short = prefix.replace("LISTENER_0_", "LISTENER_");
+        [prefix, &short].iter().any(|prefix| {
+            let name = format!("DOCKGATE_{prefix}");
+            let mut below = self.variables.range(name.clone()..);
+            below
+                .next()
+                .is_some_and(|(found, _)| found.starts_with(&name))
+        })
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str, label: &str) {

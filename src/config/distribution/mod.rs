@@ -240,7 +240,7 @@ impl Words {
         let closed = password
             || self.has("auth")
             || self.has("http.tls.clientcas")
-            || settings.has("AUTH_HTPASSWD")
+            || settings.has("AUTH_")
             || settings.has("RULE_");
         if !closed {
             settings.set("RULE_0_WHO", "anonymous", "auth");
@@ -409,6 +409,20 @@ mod tests {
                 Some(Path::new("/users")),
                 "{variable}"
             );
+        }
+    }
+
+    #[test]
+    fn what_our_own_variables_say_is_not_opened_or_bared() {
+        let theirs = ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "/data");
+        let public = load(None, &[theirs, ("DOCKGATE_AUTH_ANONYMOUS", "pull")]);
+        assert!(public.unwrap().config.rules.is_empty());
+        for listener in ["LISTENER", "LISTENER_0"] {
+            let certificate = format!("DOCKGATE_{listener}_TLS_CERTIFICATE");
+            let key = format!("DOCKGATE_{listener}_TLS_KEY");
+            let spoken = [theirs, (&*certificate, "/c.crt"), (&*key, "/c.key")];
+            let config = load(None, &spoken).unwrap().config;
+            assert!(config.listeners[0].tls.is_some(), "{listener}");
         }
     }
 
