@@ -1,8 +1,12 @@
 //! dockgate: the gate in front of a container registry.
 //!
 //! This file is the plan of the house. Rooms stand in blocks, and a room imports only from the blocks above its
-//! own; `tests/it/layers.rs` holds it to that. Reading from top to bottom is reading the layers. One room is planned
-//! and not built yet: `webhook` beside `auth`.
+//! own; `tests/it/layers.rs` holds it to that. Reading from top to bottom is reading the layers.
+//!
+//! Planned, each with its place: `webhook` (events to others) beside `auth`. Being built: `metrics` (what is counted) in a
+//! block of its own before the instruments; `pki` (the certificate desk) in one after them; `acme` (certificates from
+//! an authority) among the services; `import` (configurations of others) and `probe` (questions to a gate from outside:
+//! compare, doctor) in one before the command line.
 
 // Words: pure, no I/O.
 mod body;
