@@ -3,10 +3,8 @@
 //! Exit codes: 0 it is allowed, 1 it is denied, 2 the question or the configuration is wrong.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-use clap::{Args, ValueEnum};
 
 use crate::acl::Acl;
 use crate::acl::Verdict;
@@ -20,42 +18,8 @@ use crate::route;
 use crate::telemetry::chain;
 use crate::tls::client_certificate_file;
 
+use super::line::explain::{Action, Question};
 use super::{DONE, FAILED, WRONG, answer, load, say};
-
-/// Who wants to do what.
-#[derive(Debug, Args)]
-pub(super) struct Question {
-    /// Who logged in with the right password [default: nobody did]
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// The client certificate that was shown, as a PEM file; it is taken for one that the gate accepts
-    #[arg(long, value_name = "FILE")]
-    cert: Option<PathBuf>,
-    /// The address that the connection comes from
-    #[arg(long, value_name = "IP")]
-    from: Option<IpAddr>,
-    /// What is to be done
-    action: Action,
-    /// To which repository; a tag or digest behind it makes no difference. `catalog` has none
-    #[arg(
-        value_name = "REPOSITORY[:TAG]",
-        required_if_eq_any = [("action", "pull"), ("action", "push"), ("action", "delete")]
-    )]
-    repository: Option<String>,
-}
-
-/// What rules are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Action {
-    /// Read content
-    Pull,
-    /// Write content
-    Push,
-    /// Remove content
-    Delete,
-    /// List repositories, and search
-    Catalog,
-}
 
 pub(super) fn run(named: Option<&Path>, question: &Question) -> u8 {
     let repository = match question.repository.as_deref().map(repository).transpose() {

@@ -8,15 +8,18 @@ mod explain;
 mod first_start;
 mod health;
 mod htpasswd;
+mod line;
 mod load;
 mod serve;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+
+use line::{Arguments, Command};
 
 /// It did what it was asked to.
 const DONE: u8 = 0;
@@ -26,54 +29,6 @@ const FAILED: u8 = 1;
 
 /// What it was asked for is wrong: the configuration or the command line.
 const WRONG: u8 = 2;
-
-/// The gate in front of a container registry: TLS, passwords, client certificates, streaming.
-#[derive(Debug, Parser)]
-#[command(name = "dockgate", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-    /// The configuration file: a proxy.toml, or the config.yml of registry:2 [default: ./proxy.toml, then
-    /// /etc/dockgate/proxy.toml, if there is one]
-    #[arg(long, short, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the gate; what happens without a command
-    Serve {
-        /// The configuration file, as with --config
-        #[arg(value_name = "FILE", conflicts_with = "config")]
-        file: Option<PathBuf>,
-    },
-    /// Load all that `serve` would load, report every fault with file, line and fix; exit 2 if there is any
-    Check {
-        /// The configuration file, as with --config
-        #[arg(value_name = "FILE", conflicts_with = "config")]
-        file: Option<PathBuf>,
-    },
-    /// Make and change password files, with the options of Apache's tool; `dockgate htpasswd -h` lists them
-    #[command(disable_help_flag = true)]
-    Htpasswd {
-        /// Options and operands of htpasswd
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
-    /// Tell which rule decides whether somebody may do something: exit 0 if it is allowed, 1 if it is denied
-    Explain(explain::Question),
-    /// Ask a running gate whether it answers: exit 0 if so, 1 if not within five seconds
-    Health {
-        /// The gate to ask, such as <https://localhost:5443> [default: the first listener of the configuration]
-        #[arg(long)]
-        url: Option<String>,
-    },
-    /// Write a completion script for a shell to standard output
-    Completions {
-        /// The shell that is to complete
-        shell: Shell,
-    },
-}
 
 /// Runs the program and returns its exit code.
 ///

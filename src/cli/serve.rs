@@ -11,6 +11,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::chain;
 
 use super::first_start;
+use super::line::VERSION;
 use super::load::{self, Found};
 use super::{DONE, FAILED, WRONG, say};
 
@@ -62,7 +63,7 @@ fn serve(found: Found) -> u8 {
     let ended = runtime.block_on(async {
         let commands = commands().map_err(|fault| failed(&fault))?;
         let bound = server.bind().map_err(|fault| failed(&fault))?;
-        info!(version = env!("CARGO_PKG_VERSION"), "started");
+        info!(version = VERSION, "started");
         first_start::greet(&config, bound.addresses());
         let source = source(found.file.as_deref());
         Ok(bound.reloading(found.file, source).run(commands).await)

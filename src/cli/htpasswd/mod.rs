@@ -19,8 +19,9 @@ use zeroize::Zeroizing;
 use crate::auth::htpasswd::{Hash, MAX_PASSWORD, MakeError, Problem, make, name_problem};
 use crate::secret::Secret;
 
+use super::line::USAGE;
 use file::{FileError, PasswordFile};
-use options::{Action, Options, Source, USAGE};
+use options::{Action, Options, Source};
 
 /// What Apache's tool exits with.
 mod code {
