@@ -4,9 +4,9 @@
 //! own; `tests/it/layers.rs` holds it to that. Reading from top to bottom is reading the layers.
 //!
 //! Planned, each with its place: `webhook` (events to others) beside `auth`. Being built: `metrics` (what is counted) in a
-//! block of its own before the instruments; `pki` (the certificate desk) in one after them; `acme` (certificates from
-//! an authority) among the services; `import` (configurations of others) and `probe` (questions to a gate from outside:
-//! compare, doctor) in one before the command line.
+//! block of its own before the instruments; `acme` (certificates from an authority) among the services; `import`
+//! (configurations of others) and `probe` (questions to a gate from outside: compare, doctor) in one before the command
+//! line.
 
 // Words: pure, no I/O.
 mod body;
@@ -31,6 +31,9 @@ mod state;
 mod telemetry;
 mod tls;
 mod turns;
+
+// The certificate desk: files and X.509, no HTTP.
+mod pki;
 
 // Outbound.
 mod client;

@@ -16,8 +16,12 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
 /// Puts a file in its place: written beside it, and moved there.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = path.with_extension("new");
-    fill(&beside, bytes, mode)?;
-    fs::rename(&beside, path)?;
+    let done = fill(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
+    if done.is_err() {
+        // The first error is the one to report; what is half written would only take room.
+        drop(fs::remove_file(&beside));
+    }
+    done?;
     path.parent().map_or(Ok(()), sync)
 }
 

@@ -3,6 +3,7 @@
 //! Results go to standard output, messages to standard error. Exit codes: 0 done, 1 failed while running, 2 wrong
 //! configuration or usage. Nothing but this room and `config` looks at the environment or the arguments.
 
+mod cert;
 mod check;
 mod explain;
 mod first_start;
@@ -51,6 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         None => serve::run(config),
         Some(Command::Serve { file }) => serve::run(file.as_deref().or(config)),
         Some(Command::Check { file }) => check::run(file.as_deref().or(config)),
+        Some(Command::Cert(asked)) => cert::run(config, asked),
         Some(Command::Explain(question)) => explain::run(config, &question),
         Some(Command::Htpasswd { arguments }) => htpasswd::run(&arguments),
         Some(Command::Health { url }) => health::run(config, url.as_deref()),

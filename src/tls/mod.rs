@@ -1,7 +1,8 @@
 //! TLS: the certificates that dockgate shows, the ones that clients show, and the encrypted connections of both sides.
 //!
 //! All types of rustls stay in here. The room reads files, verifies, and hands out byte streams; it knows nothing of
-//! HTTP and it does not log. What a listener needs is in [`ServerTls`], what an https upstream needs in [`ClientTls`].
+//! HTTP and it does not log. What a listener needs is in [`ServerTls`], what an https upstream needs in [`ClientTls`]. The
+//! certificate desk reads certificates and lists through this door: [`Certificate`], [`RevocationList`].
 
 mod authority;
 mod client;
@@ -11,6 +12,7 @@ mod first;
 mod identity;
 mod judgement;
 mod material;
+mod reading;
 mod resolver;
 mod revocation;
 mod server;
@@ -29,9 +31,11 @@ pub(crate) use client::{
 pub(crate) use error::Error;
 pub(crate) use first::found_own_certificate;
 pub(crate) use identity::client_certificate_file;
+pub(crate) use reading::{certificate_file, is_signed_by, key_file, list_file};
 pub(crate) use server::{Prepared, ServerTls};
 pub(crate) use standing::Standing;
 pub(crate) use stream::TlsStream;
+pub(crate) use x509::{Certificate, RevocationList};
 
 use std::sync::Arc;
 

@@ -21,11 +21,12 @@ const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.2
 const ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// What is signed, with which algorithm, and the signature (RFC 5280 section 4.1.1).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     /// The signed bytes, header included.
     pub message: &'a [u8],
     /// The algorithm identifier, without its header.
@@ -52,7 +53,7 @@ impl<'a> Signed<'a> {
 
 /// One certificate of any version.
 #[derive(Clone, Debug)]
-pub(super) struct Certificate<'a> {
+pub(crate) struct Certificate<'a> {
     /// 1, 2 or 3.
     pub version: u8,
     /// The serial number as it is encoded.
@@ -76,7 +77,7 @@ pub(super) struct Certificate<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    pub(super) fn parse(der: &'a [u8]) -> der::Result<Self> {
+    pub(crate) fn parse(der: &'a [u8]) -> der::Result<Self> {
         let signed = Signed::parse(der)?;
         let mut tbs = reader(signed.message, Tag::Sequence)?;
         let version = match optional(&mut tbs, 0)? {
@@ -116,17 +117,17 @@ impl<'a> Certificate<'a> {
     }
 
     /// Issued by itself, by name.
-    pub(super) fn is_self_issued(&self) -> bool {
+    pub(crate) fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
     }
 
     /// The bits of the public key, without the algorithm: what a private key is compared by.
-    pub(super) fn key_bits(&self) -> Option<&'a [u8]> {
+    pub(crate) fn key_bits(&self) -> Option<&'a [u8]> {
         key_bits(self.key)
     }
 
     /// The length of an RSA modulus in bits; `None` for other keys.
-    pub(super) fn rsa_bits(&self) -> Option<usize> {
+    pub(crate) fn rsa_bits(&self) -> Option<usize> {
         let mut outer = reader(self.key, Tag::Sequence).ok()?;
         let mut algorithm = reader(outer.tlv_bytes().ok()?, Tag::Sequence).ok()?;
         let id = ObjectIdentifier::decode(&mut algorithm).ok()?;
@@ -142,17 +143,17 @@ impl<'a> Certificate<'a> {
     }
 
     /// The subject's last common name.
-    pub(super) fn common_name(&self) -> Option<String> {
+    pub(crate) fn common_name(&self) -> Option<String> {
         subject::common_name(&self.subject_name)
     }
 
     /// The subject as RFC 4514 writes it.
-    pub(super) fn subject_text(&self) -> String {
+    pub(crate) fn subject_text(&self) -> String {
         subject::text(&self.subject_name)
     }
 
     /// The serial number in lower-case hexadecimal, without leading zeros.
-    pub(super) fn serial_text(&self) -> String {
+    pub(crate) fn serial_text(&self) -> String {
         let text = hexadecimal(self.serial);
         match text.trim_start_matches('0') {
             "" => "0".to_owned(),
@@ -161,38 +162,44 @@ impl<'a> Certificate<'a> {
     }
 
     /// The subject's alternative names; none where the extension is absent or broken.
-    pub(super) fn alternative_names(&self) -> Vec<GeneralName> {
+    pub(crate) fn alternative_names(&self) -> Vec<GeneralName> {
         self.extension::<SubjectAltName>(ALTERNATIVE_NAME)
             .map(|names| names.0)
             .unwrap_or_default()
     }
 
     /// What the basic constraints say of being a CA; `None`: they say nothing.
-    pub(super) fn ca(&self) -> Option<bool> {
+    pub(crate) fn ca(&self) -> Option<bool> {
         self.extension::<BasicConstraints>(BASIC_CONSTRAINTS)
             .map(|constraints| constraints.ca)
     }
 
     /// Whether the key may sign certificates. Without the extension it may.
-    pub(super) fn may_sign_certificates(&self) -> bool {
+    pub(crate) fn may_sign_certificates(&self) -> bool {
         self.extension::<KeyUsage>(KEY_USAGE)
             .is_none_or(|usage| usage.key_cert_sign())
     }
 
     /// Whether the key may sign revocation lists. Without the extension it may.
-    pub(super) fn may_sign_lists(&self) -> bool {
+    pub(crate) fn may_sign_lists(&self) -> bool {
         self.extension::<KeyUsage>(KEY_USAGE)
             .is_none_or(|usage| usage.crl_sign())
     }
 
     /// Whether the extended key usage lets it (or what it issues) authenticate clients. Without the extension it may.
-    pub(super) fn may_be_client(&self) -> bool {
+    pub(crate) fn may_be_client(&self) -> bool {
         self.extension::<ExtendedKeyUsage>(EXTENDED_KEY_USAGE)
             .is_none_or(|usage| usage.0.contains(&CLIENT_AUTH) || usage.0.contains(&ANY_PURPOSE))
     }
 
+    /// The same for servers.
+    pub(crate) fn may_be_server(&self) -> bool {
+        self.extension::<ExtendedKeyUsage>(EXTENDED_KEY_USAGE)
+            .is_none_or(|usage| usage.0.contains(&SERVER_AUTH) || usage.0.contains(&ANY_PURPOSE))
+    }
+
     /// Whether it limits the names that it may issue.
-    pub(super) fn has_name_constraints(&self) -> bool {
+    pub(crate) fn has_name_constraints(&self) -> bool {
         self.extensions
             .iter()
             .any(|extension| extension.extn_id == NAME_CONSTRAINTS)
@@ -208,7 +215,7 @@ impl<'a> Certificate<'a> {
 
 /// The head of a certificate revocation list (RFC 5280 section 5.1).
 #[derive(Clone, Debug)]
-pub(super) struct RevocationList<'a> {
+pub(crate) struct RevocationList<'a> {
     /// 1 or 2.
     pub version: u8,
     /// The issuer's name, without its header.
@@ -224,7 +231,7 @@ pub(super) struct RevocationList<'a> {
 }
 
 impl<'a> RevocationList<'a> {
-    pub(super) fn parse(der: &'a [u8]) -> der::Result<Self> {
+    pub(crate) fn parse(der: &'a [u8]) -> der::Result<Self> {
         let signed = Signed::parse(der)?;
         let mut tbs = reader(signed.message, Tag::Sequence)?;
         let version = match Tag::peek(&tbs)? {

@@ -2,6 +2,7 @@
 //!
 //! `build.rs` includes this folder to write the man pages and completions, so nothing in it may import a room.
 
+pub(crate) mod cert;
 pub(crate) mod explain;
 mod htpasswd;
 
@@ -53,6 +54,8 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Make, renew, take back and list certificates of a CA of your own, and bundle them for clients
+    Cert(cert::Asked),
     /// Tell which rule decides whether somebody may do something: exit 0 if it is allowed, 1 if it is denied
     Explain(Question),
     /// Ask a running gate whether it answers: exit 0 if so, 1 if not within five seconds
