@@ -140,10 +140,11 @@ fn init(
             &Key::generate(key_type.into())?,
         )?,
     };
-    let at = |file: &str| dir.join(file).display().to_string();
+    let folder = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+    let at = |file: &str| folder.join(file).display().to_string();
     answer(&format!("ca: {}", at("ca.crt")));
     answer(&format!("key: {}", at("ca.key")));
-    answer(&format!("crl: {}", made.list().display()));
+    answer(&format!("crl: {}", at("crl.pem")));
     warn(&made);
     say(&format!(
         "keep a copy of {} where nobody else finds it; the gate does not need it",
@@ -152,7 +153,7 @@ fn init(
     say(&format!(
         "the gate asks for certificates with these lines of [listener.tls]: client_auth = \"required\", client_ca = \"{}\", client_crl = \"{}\"",
         at("ca.crt"),
-        made.list().display()
+        at("crl.pem")
     ));
     Ok(())
 }

@@ -187,10 +187,12 @@ impl Desk {
 
     /// The certificate of a name in its file, as DER.
     fn own_certificate(&self, name: &str, path: &Path) -> Result<Vec<u8>, Error> {
-        if !path.exists() || name.contains('/') {
+        let is_name = !name.contains('/') && !name.chars().any(char::is_control);
+        if !is_name || !path.exists() {
             return Err(Error::Asked(format!(
-                "{} is not there, so there is nothing to renew: `dockgate cert list` shows the names; `dockgate cert client` and `cert server` make new ones",
-                path.display()
+                "there is no certificate file of \"{}\" in {}, so nothing can be renewed: `dockgate cert list` shows the names; `dockgate cert client` and `cert server` make new ones",
+                name.escape_debug(),
+                self.locked.folder().root().display()
             )));
         }
         let chain = certificate_file("certificate", path)?;

@@ -6,6 +6,7 @@ pub mod buildah;
 pub mod certs;
 pub mod clock;
 pub mod ctr;
+pub mod desk;
 pub mod dialog;
 pub mod docker;
 pub mod examples;
