@@ -67,12 +67,14 @@ fn write(out: &Path, pieces: &[Piece], force: bool) -> Result<(), Error> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::system(&path, "read")(error));
             }
-            Ok(_) | Err(_) => missing.push((path.clone(), piece)),
+            Ok(_) | Err(_) => missing.push((path, piece)),
         }
-        answer(&format!("file: {}", path.display()));
     }
     for (path, piece) in missing {
         piece.write(&path)?;
+    }
+    for piece in pieces {
+        answer(&format!("file: {}", out.join(&piece.path).display()));
     }
     Ok(())
 }

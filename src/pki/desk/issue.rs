@@ -138,6 +138,15 @@ impl Desk {
             names,
             days: how.days.unwrap_or(u32::try_from(days).unwrap_or(u32::MAX)),
         };
+        if self.index.find(&serial).is_none() {
+            // it was made elsewhere, and is to be found by its name from now on
+            self.index.add(Record {
+                state: State::Valid,
+                end: before.not_after.to_unix_duration().as_secs(),
+                serial: serial.clone(),
+                subject: one_line(&before.subject_name),
+            });
+        }
         if how.revoke {
             self.index
                 .revoke(&serial, self.now, Some(Reason::Superseded));

@@ -18,7 +18,7 @@ use super::authority::{self, Authority};
 use super::date;
 use super::der::{self, SEQUENCE};
 use super::error::Error;
-use super::folder::{Change, Folder, Locked, PRIVATE, PUBLIC};
+use super::folder::{Folder, Locked, PRIVATE, PUBLIC};
 use super::index::{self, Index};
 use super::key::Key;
 use super::list::{List, Next};
@@ -151,9 +151,15 @@ impl Desk {
 
     /// Writes the list, the index, and perhaps a pair; in the order that the folder's rules want.
     pub(super) fn commit(&self, pair: Option<Pair>) -> Result<(), Error> {
+        let list = if self.ca.may_sign_lists() {
+            Some(self.next_list()?)
+        } else {
+            None
+        };
         let mut change = self.locked.change()?;
-        if self.ca.may_sign_lists() {
-            self.write_list(&mut change)?;
+        if let Some((after, list)) = list {
+            change.write(LIST_NUMBER, after.as_bytes(), PUBLIC)?;
+            change.write(LIST, list.as_bytes(), PUBLIC)?;
         }
         if !self.locked.folder().path(ATTRIBUTES).exists() {
             change.write(ATTRIBUTES, SEVERAL.as_bytes(), PUBLIC)?;
@@ -169,7 +175,8 @@ impl Desk {
         change.commit()
     }
 
-    fn write_list(&self, change: &mut Change<'_>) -> Result<(), Error> {
+    /// The next list, behind the number of the one after it.
+    fn next_list(&self) -> Result<(String, String), Error> {
         let number = self.list_number()?;
         let next = Next {
             ca: &self.ca,
@@ -180,8 +187,7 @@ impl Desk {
         };
         let list = next.sign(&self.key, self.now)?;
         let after = format!("{}\n", number.next());
-        change.write(LIST_NUMBER, after.as_bytes(), PUBLIC)?;
-        change.write(LIST, der::pem("X509 CRL", &list).as_bytes(), PUBLIC)
+        Ok((after, der::pem("X509 CRL", &list)))
     }
 
     /// The number of the next list: what the file says, as `openssl ca` reads it, and more than the list before has.

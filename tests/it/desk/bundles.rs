@@ -91,7 +91,8 @@ fn docker_pushes_with_its_bundle() {
     let registry = Registry::start();
     let image = registry.image("team/one:1");
     let docker = Docker::new();
-    docker.import(&Image::unique().root_tar(), &image);
+    let kept = Image::unique();
+    docker.import(&kept.root_tar(), &image);
     let _trust = Trust::new(&registry.authority());
     docker
         .run(&["push", &image])
@@ -112,7 +113,8 @@ fn podman_pushes_with_its_bundle() {
     let registry = Registry::start();
     let image = registry.image("team/pod:1");
     let podman = Podman::new();
-    let tar = Image::unique().root_tar();
+    let kept = Image::unique();
+    let tar = kept.root_tar();
     podman
         .run(&["import", "--quiet", tar.to_str().unwrap(), &image])
         .succeeds("a tar is imported");
@@ -134,7 +136,8 @@ fn containerd_pushes_and_pulls_with_its_bundle() {
     let registry = Registry::start();
     let reference = registry.image("team/ctr:1");
     let ctr = Ctr::start();
-    let archive = Image::unique().archive(&reference);
+    let kept = Image::unique();
+    let archive = kept.archive(&reference);
     ctr.images(&["import", "--no-unpack", archive.to_str().unwrap()])
         .succeeds("an image is imported");
     let out = registry.desk.beside("containerd");
