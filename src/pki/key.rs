@@ -1,6 +1,7 @@
 //! Keys: made, read, and what they sign with.
 
 use rcgen::{KeyPair, PublicKeyData as _, RsaKeySize, SignatureAlgorithm, SigningKey as _};
+use x509_cert::der::asn1::AnyRef;
 use zeroize::Zeroizing;
 
 use super::der::{self, OBJECT};
@@ -48,7 +49,7 @@ impl Key {
     /// The private key as a PEM file.
     pub(super) fn pem(&self) -> Zeroizing<String> {
         let der = Zeroizing::new(self.0.serialize_der());
-        let label = if self.is_pkcs8(&der) {
+        let label = if is_pkcs8(&der) {
             "PRIVATE KEY"
         } else if self.is_rsa() {
             "RSA PRIVATE KEY"
@@ -56,14 +57,6 @@ impl Key {
             "EC PRIVATE KEY"
         };
         Zeroizing::new(der::pem(label, &der))
-    }
-
-    /// Whether the bytes are PKCS #8: its second field is an algorithm, which the older forms do not have there.
-    fn is_pkcs8(&self, der: &[u8]) -> bool {
-        let parts = x509_cert::der::asn1::AnyRef::try_from(der).ok();
-        let body = parts.map(|any| any.value()).unwrap_or_default();
-        // version (three bytes in all forms), then a sequence
-        body.get(3) == Some(&der::SEQUENCE)
     }
 
     /// The public key with its algorithm, as a certificate holds it.
@@ -115,6 +108,13 @@ impl Key {
             &der::bits(&signature),
         ]))
     }
+}
+
+/// Whether the bytes are PKCS #8: its second field is an algorithm, which the older forms do not have there.
+fn is_pkcs8(der: &[u8]) -> bool {
+    let body = AnyRef::try_from(der).map(|any| any.value());
+    // behind the version, which takes three bytes in all forms
+    body.is_ok_and(|body| body.get(3) == Some(&der::SEQUENCE))
 }
 
 /// The kind of an existing certificate's key, so that the next one is alike.

@@ -77,6 +77,7 @@ pub(crate) struct Certificate<'a> {
 }
 
 impl<'a> Certificate<'a> {
+    /// Reads one, to its last byte.
     pub(crate) fn parse(der: &'a [u8]) -> der::Result<Self> {
         let signed = Signed::parse(der)?;
         let mut tbs = reader(signed.message, Tag::Sequence)?;
@@ -231,6 +232,7 @@ pub(crate) struct RevocationList<'a> {
 }
 
 impl<'a> RevocationList<'a> {
+    /// Reads the head of one.
     pub(crate) fn parse(der: &'a [u8]) -> der::Result<Self> {
         let signed = Signed::parse(der)?;
         let mut tbs = reader(signed.message, Tag::Sequence)?;

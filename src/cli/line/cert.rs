@@ -11,8 +11,10 @@ const DAYS: std::ops::RangeInclusive<i64> = 1..=36_500;
 /// What is asked of which desk.
 #[derive(Debug, Args)]
 pub(crate) struct Asked {
+    /// What is to be done
     #[command(subcommand)]
     pub(crate) task: Task,
+    /// Where
     #[command(flatten)]
     pub(crate) desk: DeskArguments,
 }

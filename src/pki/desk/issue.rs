@@ -127,7 +127,8 @@ impl Desk {
             // a certificate of old, which names its bearer in the subject alone
             None => certificate::alternative_names(&[Name::client(name)?.alternative().clone()]),
         };
-        let lifetime = before.not_after.to_unix_duration() - before.not_before.to_unix_duration();
+        let start = before.not_before.to_unix_duration();
+        let lifetime = before.not_after.to_unix_duration().saturating_sub(start);
         // it began a day before it was asked for
         let days = (lifetime.as_secs() / date::DAY).saturating_sub(1).max(1);
         let leaf = Leaf {
