@@ -112,7 +112,7 @@ impl Key {
 
 /// Whether the bytes are PKCS #8: its second field is an algorithm, which the older forms do not have there.
 fn is_pkcs8(der: &[u8]) -> bool {
-    let body = AnyRef::try_from(der).map(|any| any.value());
+    let body = AnyRef::try_from(der).map(AnyRef::value);
     // behind the version, which takes three bytes in all forms
     body.is_ok_and(|body| body.get(3) == Some(&der::SEQUENCE))
 }
