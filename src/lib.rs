@@ -62,4 +62,4 @@ mod server;
 // The command line.
 pub mod cli;
 
-pub use server::{BindError, Bound, Command, Ended, Server, Source, commands};
+pub use server::{Activated, BindError, Bound, Command, Ended, Manager, Server, Source, commands};

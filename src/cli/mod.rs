@@ -11,6 +11,7 @@ mod health;
 mod htpasswd;
 mod line;
 mod load;
+mod manager;
 mod serve;
 
 use std::ffi::OsString;

@@ -6,36 +6,41 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::server::{Ended, Server, Source, commands};
+use crate::server::{Activated, Ended, Server, Source, commands};
 use crate::telemetry::Telemetry;
 use crate::telemetry::chain;
 
 use super::first_start;
 use super::line::VERSION;
 use super::load::{self, Found};
+use super::manager;
 use super::{DONE, FAILED, WRONG, say};
 
 /// The last log lines have this long to leave.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 pub(super) fn run(named: Option<&Path>) -> u8 {
+    let sockets = match manager::sockets() {
+        Ok(sockets) => sockets,
+        Err(faults) => return wrong(&faults),
+    };
     match load::load(named) {
-        Ok(found) => start(found),
+        Ok(found) => start(found, sockets),
         Err(faults) => wrong(&faults),
     }
 }
 
-fn start(found: Found) -> u8 {
+fn start(found: Found, sockets: Activated) -> u8 {
     let telemetry = match Telemetry::start(&found.loaded.config.log) {
         Ok(telemetry) => telemetry,
         Err(fault) => return failed(&fault),
     };
-    let code = serve(found);
+    let code = serve(found, sockets);
     telemetry.flush(LAST_WORDS);
     code
 }
 
-fn serve(found: Found) -> u8 {
+fn serve(found: Found, sockets: Activated) -> u8 {
     for note in &found.loaded.notes {
         info!("{note}");
     }
@@ -46,7 +51,8 @@ fn serve(found: Found) -> u8 {
     if let Err(fault) = first_start::ensure(&config) {
         return failed(&fault);
     }
-    let server = match Server::load(config.clone()) {
+    let loaded = Server::load(config.clone());
+    let server = match loaded.and_then(|server| server.activated(sockets)) {
         Ok(server) => server,
         Err(faults) => return wrong(&faults),
     };
@@ -66,7 +72,10 @@ fn serve(found: Found) -> u8 {
         info!(version = VERSION, "started");
         first_start::greet(&config, bound.addresses());
         let source = source(found.file.as_deref());
-        Ok(bound.reloading(found.file, source).run(commands).await)
+        let bound = bound
+            .reloading(found.file, source)
+            .telling(manager::manager());
+        Ok(bound.run(commands).await)
     });
     // What still runs are look-ups and hash work that nobody waits for any more.
     runtime.shutdown_background();

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use crate::config::ListenAddress;
 use crate::peer::Address;
 
+use super::activated;
 use super::connection::{self, Door};
 use super::settings::{Live, Phase};
 use super::transport::Socket;
@@ -51,14 +52,18 @@ pub struct BindError {
 }
 
 impl Listening {
-    /// Binds the address; must be called inside the runtime.
+    /// Binds the address, or takes the socket on it that was handed over; must be called inside the runtime.
     ///
     /// # Errors
     /// Names the address and what to do.
-    pub(super) fn bind(address: &ListenAddress) -> Result<Self, BindError> {
-        let bound = match address {
-            ListenAddress::Tcp(address) => bind_tcp(*address).map(Self::Tcp),
-            ListenAddress::Unix(path) => bind_unix(path).map(Self::Unix),
+    pub(super) fn open(
+        address: &ListenAddress,
+        handed: Option<activated::Socket>,
+    ) -> Result<Self, BindError> {
+        let bound = match (handed, address) {
+            (Some(socket), _) => take_over(socket),
+            (None, ListenAddress::Tcp(address)) => bind_tcp(*address).map(Self::Tcp),
+            (None, ListenAddress::Unix(path)) => bind_unix(path).map(Self::Unix),
         };
         bound.map_err(|source| BindError {
             address: text(address),
@@ -176,6 +181,19 @@ impl Complaint {
     }
 }
 
+fn take_over(socket: activated::Socket) -> io::Result<Listening> {
+    match socket {
+        activated::Socket::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket).map(Listening::Tcp)
+        }
+        activated::Socket::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            UnixListener::from_std(socket).map(Listening::Unix)
+        }
+    }
+}
+
 fn bind_tcp(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     let socket = RawSocket::new(
         Domain::for_address(address),
@@ -213,7 +231,7 @@ fn hint(error: &io::Error) -> &'static str {
             "another process (or file) has it; stop that one or choose another address"
         }
         io::ErrorKind::PermissionDenied => {
-            "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the binary, or AmbientCapabilities= in its unit)"
+            "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the binary, AmbientCapabilities= in its unit, or a socket unit that opens it)"
         }
         io::ErrorKind::AddrNotAvailable => {
             "this machine does not have the address; correct listener.address"

@@ -1,10 +1,12 @@
 //! Sockets and processes: bind, accept, serve, reload, drain. Everything about one request is the gateway's.
 
 mod accept;
+mod activated;
 mod connection;
 mod framing;
 mod guard;
 mod held;
+mod manager;
 mod proxy_protocol;
 mod pulse;
 mod reload;
@@ -33,6 +35,8 @@ use crate::telemetry::chain;
 use crate::tls::ServerTls;
 
 pub use accept::BindError;
+pub use activated::Activated;
+pub use manager::Manager;
 pub use reload::Source;
 pub use signal::{Command, commands};
 
@@ -52,6 +56,9 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// What came of an upload whose connection was cut has this long to reach the store.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// With what else the end takes: a margin for the service manager, which kills what takes longer than it was told.
+const LAST: Duration = Duration::from_secs(15);
+
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -66,6 +73,8 @@ pub struct Server {
     gateway: Gateway,
     access_log: Option<AccessLog>,
     warnings: Vec<String>,
+    /// What was handed over to each listener.
+    handed: Vec<Option<activated::Socket>>,
 }
 
 /// The gate with its sockets open: from now on connections wait to be accepted.
@@ -73,6 +82,7 @@ pub struct Bound {
     listening: Vec<Listening>,
     addresses: Vec<ListenAddress>,
     reloader: Reloader,
+    manager: Manager,
 }
 
 /// How a run ended.
@@ -119,6 +129,7 @@ impl Server {
                     gateway,
                     access_log,
                     warnings,
+                    handed: Vec::new(),
                 })
             }
             Ok(_) => Err(faults),
@@ -135,15 +146,29 @@ impl Server {
         &self.warnings
     }
 
+    /// Gives the listeners these sockets, so that they need not be opened.
+    ///
+    /// # Errors
+    /// One line for each socket that no listener can take.
+    pub fn activated(mut self, sockets: Activated) -> Result<Self, Vec<String>> {
+        self.handed = sockets.deal(&self.config.listeners)?;
+        Ok(self)
+    }
+
     /// Opens the listeners; inside a tokio runtime.
     ///
     /// # Errors
     /// Names the address that cannot be had, and what to do.
     pub fn bind(self) -> Result<Bound, BindError> {
         let listeners = &self.config.listeners;
+        let handed = self
+            .handed
+            .into_iter()
+            .chain(std::iter::repeat_with(|| None));
         let listening: Vec<_> = listeners
             .iter()
-            .map(|l| Listening::bind(&l.address))
+            .zip(handed)
+            .map(|(l, handed)| Listening::open(&l.address, handed))
             .collect::<Result<_, _>>()?;
         let addresses = listening
             .iter()
@@ -168,6 +193,7 @@ impl Server {
                 again: None,
                 config: self.config,
             },
+            manager: Manager::default(),
         })
     }
 }
@@ -187,10 +213,27 @@ impl Bound {
         self
     }
 
+    /// Tells this one how it fares.
+    #[must_use]
+    pub fn telling(mut self, manager: Manager) -> Self {
+        self.manager = manager;
+        self
+    }
+
     /// Serves until told to stop, then drains.
-    pub async fn run(self, mut commands: mpsc::Receiver<Command>) -> Ended {
+    pub async fn run(mut self, commands: mpsc::Receiver<Command>) -> Ended {
+        let manager = std::mem::take(&mut self.manager);
+        // One task for both: where serving is stuck, the signs of life end.
+        tokio::select! {
+            ended = self.serve(&manager, commands) => ended,
+            never = manager.beat() => match never {},
+        }
+    }
+
+    async fn serve(self, manager: &Manager, mut commands: mpsc::Receiver<Command>) -> Ended {
         let Self {
             listening,
+            addresses,
             mut reloader,
             ..
         } = self;
@@ -209,12 +252,13 @@ impl Bound {
         }
         // Before anybody is told that we listen, and changes files in the belief that they are read already.
         reloader.start();
-        for address in &self.addresses {
+        for address in &addresses {
             info!(address = accept::text(address), "listening");
         }
         let mut sweeping = JoinSet::new();
         let live = reloader.live.clone();
         sweeping.spawn(sweep::run(live.clone()));
+        manager.ready(&status(&addresses, Some(&reloader))).await;
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -224,11 +268,17 @@ impl Bound {
                 _ = clock.tick() => Reloader::look,
                 _ = calendar.tick() => Reloader::renew,
                 command = commands.recv() => match command {
-                    Some(Command::Reload) => Reloader::reload,
+                    Some(Command::Reload) => {
+                        manager.reloading().await;
+                        reloader = blocking(reloader, Reloader::reload).await;
+                        manager.ready(&status(&addresses, reloader.as_ref())).await;
+                        continue;
+                    }
                     Some(Command::Stop) | None => break,
                 },
             };
             reloader = blocking(reloader, work).await;
+            manager.status(&status(&addresses, reloader.as_ref())).await;
         }
         sweeping.shutdown().await;
         let drain = reloader.as_ref().map_or(LOOK, |r| r.config.timeouts.drain);
@@ -237,6 +287,7 @@ impl Bound {
             "draining: no new connections, what runs is finished"
         );
         phase.send_replace(Phase::Draining);
+        manager.stopping(drain + LAST).await;
         let all = async { while loops.join_next().await.is_some() {} };
         let ended = tokio::select! {
             () = all => Ended::Drained,
@@ -254,6 +305,16 @@ impl Bound {
         }
         ended
     }
+}
+
+/// How it fares, in one line for `systemctl status`.
+fn status(addresses: &[ListenAddress], reloader: Option<&Reloader>) -> String {
+    let addresses: Vec<_> = addresses.iter().map(accept::text).collect();
+    let fares = match reloader {
+        Some(reloader) if reloader.again.is_none() => "",
+        _ => "; the last reload failed, what was before stays in force: see the log",
+    };
+    format!("serving on {}{fares}", addresses.join(", "))
 }
 
 /// Looks at files, and reads them, off the async threads: they may lie on a slow or dead file system.
