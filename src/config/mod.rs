@@ -46,6 +46,10 @@ pub use self::upstream::{Authorization, Upstream, UpstreamUrl};
 /// A configuration of ten listeners and all comments has a few KiB; what is longer is another file.
 const LONGEST_FILE: u64 = 1 << 20;
 
+/// What a package wants for who configured nothing (the image brings one): it gives way to every file and variable of
+/// theirs.
+const PACKAGED: &str = "usr/share/dockgate/proxy.toml";
+
 /// One of each table, so that reading it asks for every key.
 const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n[upstream]\n\
      [registry.filesystem]\n[registry.s3]\n[registry.azure.credentials]\n[registry.gcs]\n";
@@ -115,8 +119,13 @@ impl Config {
             return parse(&name, &text, folder, &variables);
         }
         let mut found = container::apply(environment, root, &mut variables);
-        if found.notes.is_empty() && distribution::is_spoken_of(environment) {
-            found = distribution::apply(None, environment, &mut variables);
+        if found.notes.is_empty() {
+            let packaged = root.join(PACKAGED);
+            if distribution::is_spoken_of(environment) {
+                found = distribution::apply(None, environment, &mut variables);
+            } else if packaged.is_file() {
+                return Self::load_below(root, Some(&packaged), environment);
+            }
         }
         finished("configuration", &variables, found, true)
     }
@@ -320,6 +329,29 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         owned.collect()
+    }
+
+    #[test]
+    fn what_a_package_wants_gives_way_to_everything_else() {
+        let root = tempfile::tempdir().unwrap();
+        let packaged = set(root.path(), PACKAGED);
+        fs::write(&packaged, "[[listener]]\naddress = \"127.0.0.1:1\"\n").unwrap();
+        let own = set(root.path(), "own.toml");
+        let port = |file: Option<&Path>, pairs: &[(&str, &str)]| {
+            let loaded = Config::load_below(root.path(), file, &environment(pairs)).unwrap();
+            match loaded.config.listeners[0].address {
+                ListenAddress::Tcp(socket) => socket.port(),
+                ListenAddress::Unix(_) => 0,
+            }
+        };
+        assert_eq!(port(None, &[]), 1);
+        assert_eq!(port(None, &[("DOCKGATE_LOG_LEVEL", "warn")]), 1);
+        assert_eq!(port(Some(&own), &[]), 5443);
+        let address = ("DOCKGATE_LISTENER_ADDRESS", "127.0.0.1:2");
+        assert_eq!(port(None, &[address]), 2);
+        assert_eq!(port(None, &[("REGISTRY_HOST", "registry")]), 443);
+        let address = ("REGISTRY_HTTP_ADDR", "127.0.0.1:3");
+        assert_eq!(port(None, &[address]), 3);
     }
 
     #[test]
