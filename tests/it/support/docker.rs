@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::process::{self, Daemon, Outcome};
 
 /// The programs that this needs.
-pub const PROGRAMS: &[&str] = &["docker", "dockerd", "containerd", "setpriv"];
+pub const PROGRAMS: &[&str] = &["docker", "dockerd", "containerd", "setpriv", "unshare"];
 
 /// The `docker` command of one person, with that person's logins.
 #[derive(Debug)]
@@ -42,6 +42,16 @@ impl Docker {
         )
     }
 
+    /// Another program that speaks to the daemon, for this person.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command
+            .env("DOCKER_HOST", &self.host)
+            .env("DOCKER_CONFIG", self.config.path())
+            .env_remove("DOCKER_CONTEXT");
+        command
+    }
+
     /// Makes an image of the daemon's out of the tar of a root file system, and tells its id.
     #[track_caller]
     pub fn import(&self, tar: &Path, reference: &str) -> String {
@@ -61,7 +71,10 @@ fn daemon() -> &'static Daemon {
         let dir = TempDir::with_prefix("dockgate-dockerd-").unwrap();
         fs::write(dir.path().join("daemon.json"), "{}").unwrap(); // not the machine's own
         let at = |name: &str| dir.path().join(name).display().to_string();
-        let argv: [PathBuf; 12] = [
+        let argv: [PathBuf; 14] = [
+            // What it mounts for containers goes with it, so that its folder can be removed.
+            "unshare".into(),
+            "--mount".into(),
             "dockerd".into(),
             "--iptables=false".into(),
             "--ip6tables=false".into(),
