@@ -2,6 +2,7 @@
 //! people use.
 
 mod activation;
+mod compose;
 mod image;
 mod notify;
 mod units;
