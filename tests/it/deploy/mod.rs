@@ -3,6 +3,7 @@
 
 mod activation;
 mod compose;
+mod debian;
 mod image;
 mod notify;
 mod units;

@@ -27,6 +27,7 @@ pub mod program;
 pub mod raw;
 pub mod registry;
 pub mod relay;
+pub mod sandbox;
 pub mod site;
 pub mod skopeo;
 pub mod trust;
