@@ -5,6 +5,7 @@ mod activation;
 mod compose;
 mod debian;
 mod image;
+mod kubernetes;
 mod notify;
 mod units;
 
