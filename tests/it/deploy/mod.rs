@@ -2,6 +2,7 @@
 //! people use.
 
 mod activation;
+mod ansible;
 mod compose;
 mod debian;
 mod image;
