@@ -3,6 +3,7 @@
 
 mod activation;
 mod ansible;
+mod chef;
 mod compose;
 mod debian;
 mod image;

@@ -1,0 +1,7 @@
+name 'dockgate'
+maintainer 'The dockgate authors'
+license 'Apache-2.0'
+description 'A container registry behind its own gate'
+version '0.1.0'
+chef_version '>= 16'
+supports 'debian', '>= 12.0'
