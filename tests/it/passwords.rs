@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -575,4 +575,25 @@ fn a_password_is_typed_twice_and_not_seen() {
     let verify = format!("-v {} ann", path.display());
     let (code, _) = converse(&verify, &[("Enter password: ", "secret\n")]);
     assert_eq!(code, Some(0));
+}
+
+/// A program that writes it would find the pipe closed, and might end of that.
+#[test]
+fn a_password_that_was_handed_over_is_taken_also_for_nobody() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("htpasswd");
+    fs::write(&path, "ann:{PLAIN}secret\n").unwrap();
+    let handed = folder.path().join("handed");
+    fs::write(&handed, "secret").unwrap();
+    let mut input = fs::File::open(&handed).unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_dockgate"))
+        .args(["htpasswd", "-v", "-i"])
+        .arg(&path)
+        .arg("bob")
+        .stdin(Stdio::from(input.try_clone().unwrap()))
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(6), "{ended:?}");
+    // Both have one place in the file.
+    assert_eq!(input.stream_position().unwrap(), 6);
 }

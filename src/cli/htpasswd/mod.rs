@@ -196,6 +196,10 @@ fn verify(path: &Path, options: &Options) -> Result<(), Failure> {
     let file = PasswordFile::open(path)?;
     let name = name(options);
     let Some(text) = file.hash_of(&options.user) else {
+        if matches!(options.source, Source::Stdin) {
+            // A program is writing it, and must not find the pipe closed. A person need not type it in vain.
+            drop(password(options)?);
+        }
         return Err(Failure::NotFound(name));
     };
     let password = password(options)?;
