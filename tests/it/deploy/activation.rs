@@ -99,9 +99,11 @@ fn what_is_no_listening_socket_is_refused() {
 
 #[test]
 fn the_sockets_of_another_process_are_left_alone() {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let gate = start(&listeners(&["127.0.0.1:0"]), OwnedFd::from(socket), "1");
-    assert_eq!(ask(gate.address(0), "GET /_ping", &[], b"").status, 200);
+    for pid in ["1", "''"] {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gate = start(&listeners(&["127.0.0.1:0"]), OwnedFd::from(socket), pid);
+        assert_eq!(ask(gate.address(0), "GET /_ping", &[], b"").status, 200);
+    }
 }
 
 #[test]

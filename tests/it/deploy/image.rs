@@ -277,7 +277,8 @@ fn the_image_is_a_registry_by_itself_and_finishes_what_runs() {
     let first = Container::run(&options);
     let line = first.says("password: ");
     let login = format!("admin:{}", line.trim_start_matches("password: "));
-    first.says("listening");
+    let listening = first.says("listening");
+    assert!(listening.contains("0.0.0.0:5443"), "{listening}");
     assert_eq!(first.status(&["https://127.0.0.1:5443/v2/"]), "401");
     assert_eq!(
         first.status(&["-u", &login, "https://127.0.0.1:5443/v2/"]),
