@@ -1,5 +1,5 @@
 //! What the process that started this one left in the environment: where it wants to be told things, and the sockets
-//! that it opened (sd_notify(3), sd_listen_fds(3)).
+//! that it opened (`sd_notify(3)`, `sd_listen_fds(3)`).
 
 use std::env;
 use std::process;

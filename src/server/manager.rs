@@ -1,11 +1,11 @@
-//! What a service manager such as systemd is told (sd_notify(3)): ready, reloading, stopping, still alive, and one line
+//! What a service manager such as systemd is told (`sd_notify(3)`): ready, reloading, stopping, still alive, and one line
 //! for `systemctl status`.
 //!
 //! Where its socket is was found out by the command line. A manager that does not listen never holds up serving.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -121,7 +121,11 @@ impl Manager {
 
     async fn tell(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else { return };
-        let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+        let mut text = String::new();
+        for state in states {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{state}");
+        }
         let sent = match timeout(PATIENCE, socket.send(text.as_bytes())).await {
             Ok(sent) => sent.map(|_| ()),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),

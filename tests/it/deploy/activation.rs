@@ -1,4 +1,4 @@
-//! Sockets that were opened by somebody else: sd_listen_fds(3).
+//! Sockets that were opened by somebody else: `sd_listen_fds(3)`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -128,7 +128,7 @@ fn the_role_changes_and_removes_users() {
         return;
     }
     let more = "registry_ssl: true\nregistry_users:\n- {name: alice, password: secret}\n- {name: bob, password: hidden}\n";
-    let script = r#"
+    let script = r"
         play
         cat >>vars.yml <<'YAML'
 registry_users:
@@ -140,7 +140,7 @@ YAML
         dockgate htpasswd -vb /etc/dockgate/htpasswd alice changed
         cut -d: -f1 /etc/dockgate/htpasswd | tr '\n' ' '
         play | grep 'changed=0 '
-    "#;
+    ";
     plays(&variables(more), script)
         .succeeds("users are changed")
         .says("alice localhost", "alice is left alone with her file");
@@ -153,12 +153,12 @@ fn the_role_configures_a_bucket() {
     }
     let more = "registry_ssl: true\nstorage_type: s3\ns3_bucket: images\ns3_region: eu-west-1\ns3_storage_path: /team\n\
                 s3_access_key: AKIA\ns3_secret_key: 'a\"b'\n";
-    let script = r#"
+    let script = r"
         play
         DOCKGATE_LISTENER_TLS_KEY=/etc/ssl/private/docker_registry.key dockgate check --config /etc/dockgate/proxy.toml
         cat /etc/dockgate/proxy.toml
         play | grep 'changed=0 '
-    "#;
+    ";
     plays(&variables(more), script)
         .succeeds("the role is played")
         .says("proxy.toml: no faults", "it is sound")

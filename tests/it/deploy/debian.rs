@@ -28,7 +28,7 @@ fn package(dir: &TempDir) -> PathBuf {
     )
     .succeeds("cargo-deb builds the package");
     let mut made = std::fs::read_dir(dir.path()).unwrap();
-    let made = made.next().expect("a package").unwrap().path();
+    let made = made.next().unwrap().unwrap().path();
     assert_eq!(made.extension().unwrap(), "deb", "{}", made.display());
     made
 }

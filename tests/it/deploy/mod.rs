@@ -24,11 +24,14 @@ fn here(path: &str) -> PathBuf {
 /// A program that `scripts/setup-peers` puts into a folder of its own.
 fn peer(program: &str) -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let folder = set("DOCKGATE_PEERS").map(PathBuf::from).unwrap_or_else(|| {
-        let home = || PathBuf::from(set("HOME").unwrap_or_default()).join(".cache");
-        let cache = set("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-        cache.join("dockgate/peers")
-    });
+    let folder = set("DOCKGATE_PEERS").map_or_else(
+        || {
+            let home = || PathBuf::from(set("HOME").unwrap_or_default()).join(".cache");
+            let cache = set("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+            cache.join("dockgate/peers")
+        },
+        PathBuf::from,
+    );
     folder.join(program)
 }
 

@@ -1,4 +1,4 @@
-//! What a service manager is told: the messages of sd_notify(3), on a socket of the test's own.
+//! What a service manager is told: the messages of `sd_notify(3)`, on a socket of the test's own.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -89,7 +89,7 @@ fn lives(mut manager: Manager, address: &str) {
     let gate = start(TOML, &[("NOTIFY_SOCKET", address)]);
     let ready = manager.hears("READY=1");
     let serving = format!("STATUS=serving on {}", gate.address(0));
-    assert_eq!(ready[1..], [serving.clone()]);
+    assert_eq!(ready[1..], *std::slice::from_ref(&serving));
     assert_eq!(ask(gate.address(0), "GET /_ping", &[], b"").status, 200);
 
     gate.signal(Signal::HUP);
