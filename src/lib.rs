@@ -5,8 +5,7 @@
 //!
 //! Planned, each with its place: `webhook` (events to others) beside `auth`. Being built: `metrics` (what is counted) in a
 //! block of its own before the instruments; `acme` (certificates from an authority) among the services; `import`
-//! (configurations of others) and `probe` (questions to a gate from outside: compare, doctor) in one before the command
-//! line.
+//! (configurations of others) in the one before the command line.
 
 // Words: pure, no I/O.
 mod body;
@@ -58,6 +57,9 @@ mod gateway;
 
 // Sockets, connections, reload, drain.
 mod server;
+
+// Questions to a registry from outside.
+mod probe;
 
 // The command line.
 pub mod cli;

@@ -3,8 +3,11 @@
 //! Results go to standard output, messages to standard error. Exit codes: 0 done, 1 failed while running, 2 wrong
 //! configuration or usage. Nothing but this room and `config` looks at the environment or the arguments.
 
+mod asking;
 mod cert;
 mod check;
+mod compare;
+mod doctor;
 mod explain;
 mod first_start;
 mod health;
@@ -12,6 +15,7 @@ mod htpasswd;
 mod line;
 mod load;
 mod manager;
+mod prompt;
 mod serve;
 
 use std::ffi::OsString;
@@ -55,6 +59,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Check { file }) => check::run(file.as_deref().or(config)),
         Some(Command::Cert(asked)) => cert::run(config, asked),
         Some(Command::Explain(question)) => explain::run(config, &question),
+        Some(Command::Compare(asked)) => compare::run(&asked),
+        Some(Command::Doctor(asked)) => doctor::run(&asked),
         Some(Command::Htpasswd { arguments }) => htpasswd::run(&arguments),
         Some(Command::Health { url }) => health::run(config, url.as_deref()),
         Some(Command::Completions { shell }) => completions(shell),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -84,7 +84,7 @@ pub(crate) fn verified_client() -> Result<ClientTls, Error> {
 }
 
 /// The roots, and the certificates that are trusted as they are.
-type Trusted = (RootCertStore, Vec<CertificateDer<'static>>);
+pub(super) type Trusted = (RootCertStore, Vec<CertificateDer<'static>>);
 
 fn build(
     (roots, pinned): Trusted,
@@ -118,19 +118,28 @@ fn build(
 ///
 /// The cryptography cannot be set up.
 pub(crate) fn unverified_client() -> Result<ClientTls, Error> {
+    unverified(None)
+}
+
+/// The same, with somebody who chooses the certificate of ours to show.
+pub(super) fn unverified(own: Option<Arc<dyn ResolvesClientCert>>) -> Result<ClientTls, Error> {
     let provider = provider();
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(Error::Setup)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+    let config = match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => builder.with_client_cert_resolver(own),
+    };
     Ok(ClientTls {
         connector: TlsConnector::from(Arc::new(config)),
     })
 }
 
-fn trusted(path: &Path) -> Result<Trusted, Error> {
+/// What a CA file holds, as roots and as it is.
+pub(super) fn trusted(path: &Path) -> Result<Trusted, Error> {
     let certificates = file::certificates(WHAT, path)?;
     let mut roots = RootCertStore::empty();
     for (index, der) in certificates.iter().enumerate() {
@@ -148,7 +157,8 @@ fn trusted(path: &Path) -> Result<Trusted, Error> {
     Ok((roots, certificates))
 }
 
-fn system_roots() -> RootCertStore {
+/// The machine's roots, or Mozilla's where it has none.
+pub(super) fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     // what cannot be read or parsed is left out: a machine's bundle is not ours to repair
     let found = rustls_native_certs::load_native_certs();
@@ -187,7 +197,8 @@ impl ClientTls {
     }
 }
 
-fn server_name(host: &str) -> Option<ServerName<'static>> {
+/// The name that a certificate must be for.
+pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
     let bare = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -325,6 +336,13 @@ pin_project! {
     pub(crate) struct ClientStream<S> {
         #[pin]
         inner: tokio_rustls::client::TlsStream<S>,
+    }
+}
+
+impl<S> ClientStream<S> {
+    /// The certificates that the server showed, its own first.
+    pub(super) fn shown(&self) -> &[CertificateDer<'static>] {
+        self.inner.get_ref().1.peer_certificates().unwrap_or(&[])
     }
 }
 

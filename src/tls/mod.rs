@@ -7,6 +7,7 @@
 mod authority;
 mod client;
 mod error;
+mod examine;
 mod file;
 mod first;
 mod identity;
@@ -26,9 +27,10 @@ mod verifier;
 mod x509;
 
 pub(crate) use client::{
-    ClientTls, ConnectError, client_config, unverified_client, verified_client,
+    ClientStream, ClientTls, ConnectError, client_config, unverified_client, verified_client,
 };
 pub(crate) use error::Error;
+pub(crate) use examine::{Refusal, Shown, Trust, examining_client, refusal};
 pub(crate) use first::found_own_certificate;
 pub(crate) use identity::client_certificate_file;
 pub(crate) use reading::{certificate_file, is_signed_by, key_file, list_file};

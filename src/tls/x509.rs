@@ -20,6 +20,8 @@ const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+const AUTHORITY_INFORMATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.1");
+const CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
 const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
@@ -60,6 +62,8 @@ pub(crate) struct Certificate<'a> {
     pub serial: &'a [u8],
     /// The issuer's name, without its header: what names are compared by.
     pub issuer: &'a [u8],
+    /// The same with its header.
+    issuer_tlv: &'a [u8],
     /// The first second at which it is valid.
     pub not_before: Time,
     /// The last second at which it is valid.
@@ -87,7 +91,7 @@ impl<'a> Certificate<'a> {
         };
         let serial = value(tbs.tlv_bytes()?, Tag::Integer)?;
         let algorithm = value(tbs.tlv_bytes()?, Tag::Sequence)?;
-        let issuer = value(tbs.tlv_bytes()?, Tag::Sequence)?;
+        let issuer_tlv = tbs.tlv_bytes()?;
         let validity = <Validity>::from_der(tbs.tlv_bytes()?)?;
         let subject_tlv = tbs.tlv_bytes()?;
         let key = tbs.tlv_bytes()?;
@@ -106,7 +110,8 @@ impl<'a> Certificate<'a> {
         Ok(Self {
             version,
             serial,
-            issuer,
+            issuer: value(issuer_tlv, Tag::Sequence)?,
+            issuer_tlv,
             not_before: validity.not_before,
             not_after: validity.not_after,
             subject: value(subject_tlv, Tag::Sequence)?,
@@ -153,6 +158,11 @@ impl<'a> Certificate<'a> {
         subject::text(&self.subject_name)
     }
 
+    /// The issuer as RFC 4514 writes it.
+    pub(super) fn issuer_text(&self) -> String {
+        Name::from_der(self.issuer_tlv).map_or_else(|_| String::new(), |name| subject::text(&name))
+    }
+
     /// The serial number in lower-case hexadecimal, without leading zeros.
     pub(crate) fn serial_text(&self) -> String {
         let text = hexadecimal(self.serial);
@@ -197,6 +207,18 @@ impl<'a> Certificate<'a> {
     pub(crate) fn may_be_server(&self) -> bool {
         self.extension::<ExtendedKeyUsage>(EXTENDED_KEY_USAGE)
             .is_none_or(|usage| usage.0.contains(&SERVER_AUTH) || usage.0.contains(&ANY_PURPOSE))
+    }
+
+    /// Whether it says where the certificate of its issuer can be had (RFC 5280 section 4.2.2.1): public authorities
+    /// write that into what an intermediate of theirs has signed.
+    pub(super) fn says_where_its_issuer_is(&self) -> bool {
+        self.extensions.iter().any(|extension| {
+            let value = extension.extn_value.as_bytes();
+            extension.extn_id == AUTHORITY_INFORMATION
+                && value
+                    .windows(CA_ISSUERS.as_bytes().len())
+                    .any(|part| part == CA_ISSUERS.as_bytes())
+        })
     }
 
     /// Whether it limits the names that it may issue.
@@ -290,6 +312,24 @@ fn value(tlv: &[u8], tag: Tag) -> der::Result<&[u8]> {
 
 fn reader(tlv: &[u8], tag: Tag) -> der::Result<SliceReader<'_>> {
     SliceReader::new(value(tlv, tag)?)
+}
+
+/// The parts of a name (without its header) that say which organization it is of, as they are encoded.
+pub(super) fn organizations(name: &[u8]) -> Vec<&[u8]> {
+    const ORGANIZATION: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x0a];
+    let mut parts = Vec::new();
+    let Ok(mut rest) = SliceReader::new(name) else {
+        return parts;
+    };
+    while let Ok(part) = rest.tlv_bytes() {
+        if part
+            .windows(ORGANIZATION.len())
+            .any(|bytes| bytes == ORGANIZATION)
+        {
+            parts.push(part);
+        }
+    }
+    parts
 }
 
 /// The content of the next field if it carries this context-specific number.

@@ -7,7 +7,6 @@
 
 mod file;
 mod options;
-mod prompt;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -20,6 +19,7 @@ use crate::auth::htpasswd::{Hash, MAX_PASSWORD, MakeError, Problem, make, name_p
 use crate::secret::Secret;
 
 use super::line::USAGE;
+use super::prompt;
 use file::{FileError, PasswordFile};
 use options::{Action, Options, Source};
 

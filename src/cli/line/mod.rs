@@ -2,7 +2,10 @@
 //!
 //! `build.rs` includes this folder to write the man pages and completions, so nothing in it may import a room.
 
+pub(crate) mod access;
 pub(crate) mod cert;
+pub(crate) mod compare;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 mod htpasswd;
 
@@ -12,6 +15,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use compare::Compare;
+use doctor::Doctor;
 use explain::Question;
 pub(crate) use htpasswd::USAGE;
 
@@ -58,6 +63,11 @@ pub(crate) enum Command {
     Cert(cert::Asked),
     /// Tell which rule decides whether somebody may do something: exit 0 if it is allowed, 1 if it is denied
     Explain(Question),
+    /// Ask two registries the same and tell what differs: exit 0 if no client will notice, 1 if clients will or not all
+    /// could be asked
+    Compare(Box<Compare>),
+    /// Name the layer that fails between this machine and a registry, and what to do: exit 0 if none does, 1 if one does
+    Doctor(Box<Doctor>),
     /// Ask a running gate whether it answers: exit 0 if so, 1 if not within five seconds
     Health {
         /// The gate to ask, such as <https://localhost:5443> [default: the first listener of the configuration]

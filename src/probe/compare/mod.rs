@@ -1,0 +1,222 @@
+//! The same questions to two registries, one after the other, and what differs between their answers.
+//!
+//! It writes into one repository alone, under a tag that nobody has, and removes it again; what cannot be removed is told.
+
+mod content;
+mod facts;
+mod side;
+mod steps;
+mod weigh;
+
+use std::future::Future;
+use std::pin::pin;
+
+use http::StatusCode;
+
+use crate::oci::RepositoryName;
+use crate::telemetry::chain;
+
+use super::login::Credentials;
+use super::wire::{Ask, Fault, Wire};
+
+use content::Content;
+use facts::facts;
+use side::{Said, Side};
+use steps::{Step, steps};
+use weigh::{differences, silence};
+
+pub(crate) use steps::Image;
+pub(crate) use weigh::{Difference, Weight};
+
+/// What is to be compared, and how.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What is there.
+    pub old: Wire,
+    /// What is to take its place.
+    pub new: Wire,
+    /// A user that both know.
+    pub credentials: Option<Credentials>,
+    /// Where things are pushed to.
+    pub repository: RepositoryName,
+    /// An image that both have.
+    pub image: Option<Image>,
+    /// Whether anything is pushed.
+    pub write: bool,
+    /// A number that no other run has.
+    pub run: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// How many requests each side was asked.
+    pub asked: usize,
+    /// What differs, the weightiest first.
+    pub differences: Vec<Difference>,
+    /// What stays behind, and on which side.
+    pub stays: Vec<(&'static str, String)>,
+    /// Why it says less than it should; with one, nobody should sign.
+    pub incomplete: Vec<String>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// No client will notice.
+    Alike,
+    /// Clients will notice.
+    Differs,
+    /// Not everything was asked.
+    Incomplete,
+}
+
+impl Report {
+    /// How it ended.
+    pub(crate) fn outcome(&self) -> Outcome {
+        if !self.incomplete.is_empty() {
+            Outcome::Incomplete
+        } else if self.count(Weight::Noticed) > 0 {
+            Outcome::Differs
+        } else {
+            Outcome::Alike
+        }
+    }
+
+    /// How many differences have this weight.
+    pub(crate) fn count(&self, weight: Weight) -> usize {
+        let of = |difference: &&Difference| difference.weight == weight;
+        self.differences.iter().filter(of).count()
+    }
+}
+
+/// Asks both. `progress` is told the step that is asked, with its number and how many there are; when `stop` is ready,
+/// what was pushed is removed and the report says that it is incomplete.
+///
+/// # Errors
+/// One of them cannot be asked at all.
+pub(crate) async fn compare(
+    plan: Plan,
+    mut progress: impl FnMut(usize, usize, &str),
+    stop: impl Future<Output = ()>,
+) -> Result<Report, Vec<String>> {
+    let faults = [("old", &plan.old), ("new", &plan.new)];
+    let mut cannot = Vec::new();
+    for (name, wire) in faults {
+        if let Err(fault) = wire.ask(&Ask::get("/v2/")).await {
+            cannot.push(unreachable(name, wire, &fault));
+        }
+    }
+    if !cannot.is_empty() {
+        return Err(cannot);
+    }
+    let contents = ['o', 'n'].map(|side| Content::new(&plan.repository, plan.run, side));
+    let lists = contents
+        .each_ref()
+        .map(|c| steps(c, plan.image.as_ref(), plan.write));
+    let [old_content, new_content] = contents;
+    let mut old = Side::new(plan.old, old_content, plan.credentials.clone());
+    let mut new = Side::new(plan.new, new_content, plan.credentials.clone());
+    let [old_steps, new_steps] = lists;
+    let count = old_steps.len();
+    let mut report = Report::default();
+    let mut stop = pin!(stop);
+    for (before, after) in old_steps.iter().zip(&new_steps) {
+        progress(report.asked + 1, count, before.name);
+        let both = async { (old.ask(before).await, new.ask(after).await) };
+        let (one, other) = tokio::select! {
+            said = both => said,
+            () = &mut stop => {
+                report.incomplete.push(format!("interrupted at {}", before.name));
+                break;
+            }
+        };
+        report.asked += 1;
+        let said = [&one, &other];
+        judge(before, said, [&old, &new], &mut report);
+        remark(before, said, plan.credentials.as_ref(), &mut report);
+        if let Some(name) = [("old", &old), ("new", &new)]
+            .iter()
+            .find(|(_, side)| !side.answers())
+            .map(|(name, _)| name)
+        {
+            report.incomplete.push(format!(
+                "{name} has stopped answering at {}; the rest was not asked",
+                before.name
+            ));
+            break;
+        }
+    }
+    if plan.write {
+        for (name, side) in [("old", &mut old), ("new", &mut new)] {
+            let stays = side.tidy().await;
+            report
+                .stays
+                .extend(stays.into_iter().map(|what| (name, what)));
+        }
+    }
+    report
+        .differences
+        .sort_by_key(|difference| difference.weight);
+    Ok(report)
+}
+
+fn unreachable(name: &str, wire: &Wire, fault: &Fault) -> String {
+    let target = &wire.target;
+    format!(
+        "{name}, {target}: {}; `dockgate doctor {target}` says more",
+        chain(fault)
+    )
+}
+
+fn judge(step: &Step, said: [&Said; 2], sides: [&Side; 2], report: &mut Report) {
+    let [old, new] = said;
+    let status = |said: &Said| match said {
+        Said::Answer(answer) => answer.status.as_u16(),
+        Said::Nothing(_) => 0,
+    };
+    match (old, new) {
+        (Said::Answer(one), Said::Answer(other)) => {
+            let [before, after] = sides;
+            let one = facts(step, one, &before.wire.target, &before.content);
+            let other = facts(step, other, &after.wire.target, &after.content);
+            report.differences.extend(differences(step, &one, &other));
+        }
+        (Said::Nothing(_), Said::Nothing(_)) => {
+            report.notes.push(format!("{}: neither answers", step.name));
+        }
+        (Said::Nothing(why), answer) => {
+            let difference = silence(step, Err(why), Ok(status(answer)));
+            report.differences.push(difference);
+        }
+        (answer, Said::Nothing(why)) => {
+            let difference = silence(step, Ok(status(answer)), Err(why));
+            report.differences.push(difference);
+        }
+    }
+}
+
+/// What makes the rest say less than it seems to.
+fn remark(step: &Step, said: [&Said; 2], credentials: Option<&Credentials>, report: &mut Report) {
+    let is =
+        |said: &Said, status: StatusCode| matches!(said, Said::Answer(a) if a.status == status);
+    let both = |status| said.iter().all(|said| is(said, status));
+    match (step.name, credentials) {
+        ("login/good", Some(credentials)) if both(StatusCode::UNAUTHORIZED) => report.incomplete.push(format!(
+            "neither knows {} with this password: what follows was refused on both sides; check the password",
+            credentials.user
+        )),
+        ("push/begin", None) if both(StatusCode::UNAUTHORIZED) => report.notes.push(
+            "both refuse a push without credentials, so no push and no pull was compared; give --user".to_owned(),
+        ),
+        ("push/begin", Some(credentials)) if !said.iter().any(|said| is(said, StatusCode::ACCEPTED)) => {
+            report.notes.push(format!(
+                "neither lets {} push, so no push and no pull was compared; --repository names another place",
+                credentials.user
+            ));
+        }
+        _ => {}
+    }
+}
