@@ -1,5 +1,5 @@
 # Everything a developer runs; .ci/run runs the same.
-.PHONY: help run lint test conformance bench
+.PHONY: help run lint test conformance bench assets
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -23,3 +23,10 @@ conformance: ## the OCI distribution specification's suites, over every backend 
 bench: ## the benches, once there are some
 	@if ls benches/*.rs >/dev/null 2>&1; then cargo bench --locked; \
 	else echo "bench: there are no benches yet"; fi
+
+assets: ## man pages and completions for packages, in target/assets
+	@[ -d $(ASSETS) ] || touch build.rs
+	cargo build --release --locked
+	@find $(ASSETS) -type f | sort
+
+ASSETS = $(or $(CARGO_TARGET_DIR),target)/assets

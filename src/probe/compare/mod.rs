@@ -204,16 +204,24 @@ fn remark(step: &Step, said: [&Said; 2], credentials: Option<&Credentials>, repo
         |said: &Said, status: StatusCode| matches!(said, Said::Answer(a) if a.status == status);
     let both = |status| said.iter().all(|said| is(said, status));
     match (step.name, credentials) {
-        ("login/good", Some(credentials)) if both(StatusCode::UNAUTHORIZED) => report.incomplete.push(format!(
-            "neither knows {} with this password: what follows was refused on both sides; check the password",
-            credentials.user
-        )),
+        ("login/good", Some(credentials)) if both(StatusCode::UNAUTHORIZED) => {
+            report.incomplete.push(format!(
+                "neither knows {} with this password: what follows was refused on both sides; \
+             check the password",
+                credentials.user
+            ))
+        }
         ("push/begin", None) if both(StatusCode::UNAUTHORIZED) => report.notes.push(
-            "both refuse a push without credentials, so no push and no pull was compared; give --user".to_owned(),
+            "both refuse a push without credentials, so no push and no pull was compared; \
+             give --user"
+                .to_owned(),
         ),
-        ("push/begin", Some(credentials)) if !said.iter().any(|said| is(said, StatusCode::ACCEPTED)) => {
+        ("push/begin", Some(credentials))
+            if !said.iter().any(|said| is(said, StatusCode::ACCEPTED)) =>
+        {
             report.notes.push(format!(
-                "neither lets {} push, so no push and no pull was compared; --repository names another place",
+                "neither lets {} push, so no push and no pull was compared; --repository names \
+             another place",
                 credentials.user
             ));
         }

@@ -306,11 +306,11 @@ fn pushing(content: &Content) -> Vec<Step> {
         at("push/begin-config", &begin),
         at("push/config", &format!("PUT {{upload}}digest={config}")).bytes(&content.config),
         at("push/begin-wrong", &begin),
+        at("push/wrong-chunk", "PATCH {upload}").bytes(&content.config),
         at(
             "push/wrong-digest",
             &format!("PUT {{upload}}digest={unknown}"),
-        )
-        .bytes(&content.config),
+        ),
         at("push/begin-2mib", &begin),
         at("push/2mib", "PATCH {upload}").bytes(&content.probe),
         at("push/2mib-cancel", "DELETE {upload}"),

@@ -151,6 +151,11 @@ impl Found<'_> {
         weight: Weight,
         why: &'static str,
     ) {
+        let (weight, why) = if self.step.name == "ping/v2-no-slash" {
+            (Weight::Harmless, NO_SLASH)
+        } else {
+            (weight, why)
+        };
         let difference = self.difference(part, weight, why);
         self.differences.push(Difference {
             old,
@@ -244,7 +249,6 @@ fn status(step: &Step, old: u16, new: u16) -> (Weight, &'static str) {
         .all(|status| matches!(status, 400 | 404 | 405));
     match step.name {
         "ping/ping" | "ping/v1-ping" if new == 200 => (Weight::Harmless, FIRST_PROTOCOL),
-        "ping/v2-no-slash" => (Weight::Harmless, NO_SLASH),
         _ if is_no_name(step) && both_refuse => (Weight::Harmless, NO_NAME),
         _ => (Weight::Noticed, "clients act on the status"),
     }
@@ -269,9 +273,10 @@ fn header(name: &str, old: &[String], new: &[String], status: u16) -> (Weight, &
             Weight::Harmless,
             "pages, as the specification wants; who asked for one follows them",
         ),
-        "link" if page(old) == page(new) => {
-            (Weight::Harmless, "the same next page, written otherwise")
-        }
+        "link" if page(old) == page(new) => (
+            Weight::Harmless,
+            "the same next page, or that of a list that holds other things",
+        ),
         "link" => (
             Weight::Noticed,
             "without the next page a list seems to end; or one of the two holds less",
@@ -349,12 +354,16 @@ fn location(old: &[String], new: &[String]) -> (Weight, &'static str) {
     }
 }
 
-/// The next page: its path, and its parameters in order.
+/// The next page: its path, and the parameters in order. Where it begins depends on what the list holds.
 fn page(values: &[String]) -> Option<(String, Vec<String>)> {
     let target = values.first()?.split(['<', '>']).nth(1)?;
     let target = target.strip_prefix(ORIGIN).unwrap_or(target);
     let (path, query) = target.split_once('?')?;
-    let mut parameters: Vec<String> = query.split('&').map(|p| p.replace("%2F", "/")).collect();
+    let parameter = |text: &str| match text.split_once('=') {
+        Some(("last", _)) => "last".to_owned(),
+        _ => text.to_owned(),
+    };
+    let mut parameters: Vec<String> = query.split('&').map(parameter).collect();
     parameters.sort();
     Some((path.to_owned(), parameters))
 }

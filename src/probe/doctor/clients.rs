@@ -47,7 +47,9 @@ pub(super) fn believers(root: &Path, target: &Target, shown: &Shown) -> Believer
 pub(super) fn advice(target: &Target) -> String {
     let place = target.authority();
     format!(
-        "docker reads /etc/docker/certs.d/{place}/ca.crt, podman /etc/containers/certs.d/{place}/ca.crt, containerd the `ca` of /etc/containerd/certs.d/{place}/hosts.toml"
+        "docker reads /etc/docker/certs.d/{place}/ca.crt, podman \
+             /etc/containers/certs.d/{place}/ca.crt, containerd the `ca` of \
+             /etc/containerd/certs.d/{place}/hosts.toml"
     )
 }
 

@@ -70,9 +70,20 @@ async fn plain(patient: &Patient, wire: Wire, found: &mut Diagnosis) -> Option<W
     if loopback {
         found.skipped("tls", "in clear, on this machine alone");
     } else if clients::is_insecure(&patient.root, &wire.target) {
-        found.ok("tls", "in clear; docker's daemon.json lists it among insecure-registries, so docker takes it, and passwords can be read on the way");
+        found.ok(
+            "tls",
+            "in clear; docker's daemon.json lists it among insecure-registries, so docker \
+             takes it, and passwords can be read on the way",
+        );
     } else {
-        found.failed("tls", format!("in clear: docker and podman speak TLS to {} and nothing else, and passwords could be read on the way; give the gate a certificate", wire.target.place()));
+        found.failed(
+            "tls",
+            format!(
+                "in clear: docker and podman speak TLS to {} and nothing else, and passwords \
+             could be read on the way; give the gate a certificate",
+                wire.target.place()
+            ),
+        );
     }
     for layer in [
         "certificate name",
@@ -146,7 +157,8 @@ async fn encrypted(
             dates(&shown, None, found);
             match refusal(&fault) {
                 Some(Refusal::OurCertificate(text)) => certificate_refused(patient, &text, found),
-                _ => found.failed("registry", format!("no answer after the handshake: {}; what listens there is no registry, or its front has none behind it", chain(&fault))),
+                _ => found.failed("registry", format!("no answer after the handshake: {}; what listens there is no registry, or its \
+             front has none behind it", chain(&fault))),
             }
         }
     }
@@ -188,7 +200,13 @@ async fn unshaken(
         }
         Some(Refusal::NothingInCommon(text)) => {
             found.ok("protocol", "TLS");
-            return found.failed("tls", format!("no version of TLS or cipher in common: {text}; clients speak TLS 1.2 and 1.3: switch one of them on"));
+            return found.failed(
+                "tls",
+                format!(
+                    "no version of TLS or cipher in common: {text}; clients speak TLS 1.2 and 1.3: \
+             switch one of them on"
+                ),
+            );
         }
         Some(Refusal::NameUnknown) => {
             found.ok("protocol", "TLS");
@@ -205,7 +223,13 @@ async fn unshaken(
     };
     if clear.ask(&Ask::get("/v2/")).await.is_ok() {
         let url = other_url(wire);
-        return found.failed("protocol", format!("the port speaks HTTP in clear and the URL says https; give the listener a certificate, or use {url} if nobody can listen on the way"));
+        return found.failed(
+            "protocol",
+            format!(
+                "the port speaks HTTP in clear and the URL says https; give the listener a \
+             certificate, or use {url} if nobody can listen on the way"
+            ),
+        );
     }
     if refusal_is_none_of_tls(fault) {
         found.failed(
@@ -239,12 +263,14 @@ fn name(wire: &Wire, shown: &Shown, found: &mut Diagnosis) {
     }
     let text = if shown.names.is_empty() {
         format!(
-            "the certificate ({}) has no subject alternative name, and clients look at nothing else; issue one with {host} in it",
+            "the certificate ({}) has no subject alternative name, and clients look at \
+             nothing else; issue one with {host} in it",
             shown.subject
         )
     } else {
         format!(
-            "the certificate is for {}, and not for {host}; use one of these names, or issue one with {host} in it",
+            "the certificate is for {}, and not for {host}; use one of these names, or \
+             issue one with {host} in it",
             shown.names.join(", ")
         )
     };
@@ -282,19 +308,42 @@ fn authority(
                 .map(|(client, file)| format!("{client} ({})", file.display()))
                 .collect();
             found.ok("certificate chain", whole);
-            found.ok("ca", format!("the machine's CAs do not vouch for it, but these clients have a CA of their own that does: {}", each.join(", ")));
+            found.ok(
+                "ca",
+                format!(
+                    "the machine's CAs do not vouch for it, but these clients have a CA of their \
+             own that does: {}",
+                    each.join(", ")
+                ),
+            );
             return Ok(Some(first.clone()));
         }
         if let (Trust::Unknown, Some((client, file))) = (&trust, believers.other.first()) {
             found.ok("certificate chain", whole);
-            found.failed("ca", format!("issued by {}, and the CA that {client} has for this registry ({}) is another one; replace that file", shown.issuer, file.display()));
+            found.failed(
+                "ca",
+                format!(
+                    "issued by {}, and the CA that {client} has for this registry ({}) is another \
+             one; replace that file",
+                    shown.issuer,
+                    file.display()
+                ),
+            );
             return Ok(None);
         }
     }
     match trust {
         Trust::Trusted => {}
         Trust::Incomplete => {
-            found.failed("certificate chain", format!("the server shows its own certificate alone, and the one of its issuer ({}) is needed to get from there to a CA; put it behind the server's own in the certificate file", shown.issuer));
+            found.failed(
+                "certificate chain",
+                format!(
+                    "the server shows its own certificate alone, and the one of its issuer ({}) is \
+             needed to get from there to a CA; put it behind the server's own in the \
+             certificate file",
+                    shown.issuer
+                ),
+            );
             found.skipped("ca", "the chain does not reach one");
         }
         Trust::Unfit(why) => {
@@ -320,7 +369,14 @@ fn authority(
             } else {
                 ""
             };
-            found.failed("ca", format!("{who}, whom {whom} does not know{between}; give --ca here, and to the clients: {}", clients::advice(&wire.target)));
+            found.failed(
+                "ca",
+                format!(
+                    "{who}, whom {whom} does not know{between}; give --ca here, and to the \
+             clients: {}",
+                    clients::advice(&wire.target)
+                ),
+            );
         }
     }
     Ok(None)
@@ -360,7 +416,16 @@ fn clock(answer: &Answer, found: &mut Diagnosis) -> Option<u64> {
     } else {
         ("ahead of", own - server)
     };
-    found.failed("clock", format!("this machine's clock ({}) is {} {behind} the server's ({}); set the one that is wrong (timedatectl set-ntp true)", date_text(own), span(by), date_text(server)));
+    found.failed(
+        "clock",
+        format!(
+            "this machine's clock ({}) is {} {behind} the server's ({}); set the one that \
+             is wrong (timedatectl set-ntp true)",
+            date_text(own),
+            span(by),
+            date_text(server)
+        ),
+    );
     Some(server)
 }
 
@@ -437,11 +502,13 @@ fn own_certificate(patient: &Patient, answer: &Answer, asked: bool, found: &mut 
 fn certificate_refused(patient: &Patient, why: &str, found: &mut Diagnosis) {
     let text = match &patient.certificate {
         Some(files) => format!(
-            "{} is refused ({why}); it must be issued by the server's client CA, be within its dates and not be revoked",
+            "{} is refused ({why}); it must be issued by the server's client CA, be within \
+             its dates and not be revoked",
             files.certificate.display()
         ),
         None => format!(
-            "the server wants one ({why}); give --client-cert and --client-key here, and to docker as client.cert and client.key in /etc/docker/certs.d/{}/",
+            "the server wants one ({why}); give --client-cert and --client-key here, and \
+             to docker as client.cert and client.key in /etc/docker/certs.d/{}/",
             patient.target.authority()
         ),
     };

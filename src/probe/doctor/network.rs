@@ -26,7 +26,10 @@ pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<
         ),
         Route::Other(variable, why) => found.skipped(
             "proxy",
-            format!("{variable} names one, which was not asked ({why}); podman, skopeo, containerd and curl go through it: what follows is about the direct way"),
+            format!(
+                "{variable} names one, which was not asked ({why}); podman, skopeo, containerd \
+             and curl go through it: what follows is about the direct way"
+            ),
         ),
         Route::Through(proxy) => {
             let place = proxy.place();
@@ -35,7 +38,8 @@ pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<
                 found.failed(
                     "proxy",
                     format!(
-                        "{variable} names {place}, which makes no connection to {}: {}; let it, or add {host} to NO_PROXY",
+                        "{variable} names {place}, which makes no connection to {}: {}; let it, or add \
+             {host} to NO_PROXY",
                         patient.target.place(),
                         chain(&fault)
                     ),
@@ -44,7 +48,11 @@ pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<
             }
             found.ok(
                 "proxy",
-                format!("{} names {place}, which makes the connection; docker's daemon has an environment of its own", proxy.variable),
+                format!(
+                    "{} names {place}, which makes the connection; docker's daemon has an \
+             environment of its own",
+                    proxy.variable
+                ),
             );
             for layer in ["dns", "tcp"] {
                 found.skipped(layer, format!("the proxy {place} does it"));
@@ -79,7 +87,8 @@ pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<
             found.ok(
                 "tcp",
                 format!(
-                    "{} takes connections, but not every address does ({}): clients lose time there; take it out of the DNS or serve it",
+                    "{} takes connections, but not every address does ({}): clients lose time \
+             there; take it out of the DNS or serve it",
                     taken.unwrap_or_default(),
                     failed.join("; ")
                 ),
@@ -110,7 +119,8 @@ fn named(host: &str, addresses: &[SocketAddr]) -> String {
     let ips: Vec<String> = addresses.iter().map(|a| a.ip().to_string()).collect();
     let ips = ips.join(", ");
     let note = if addresses.iter().all(|a| a.ip().is_loopback()) {
-        "; docker takes a loopback address for an insecure registry: it neither checks the certificate nor insists on TLS"
+        "; docker takes a loopback address for an insecure registry: it neither checks \
+             the certificate nor insists on TLS"
     } else if addresses.iter().all(SocketAddr::is_ipv6) {
         "; IPv6 alone: a machine without it cannot come here"
     } else {

@@ -99,7 +99,8 @@ fn is_registry(answer: &Answer) -> Result<(), String> {
     match status {
         StatusCode::OK if known || (!html && is_json(answer)) => Ok(()),
         StatusCode::OK => Err(format!(
-            "{says} with {}, which is no registry's answer; check host and port, and that the front hands /v2/ to the registry",
+            "{says} with {}, which is no registry's answer; check host and port, and that \
+             the front hands /v2/ to the registry",
             if html {
                 "a web page"
             } else {
@@ -110,20 +111,24 @@ fn is_registry(answer: &Answer) -> Result<(), String> {
         _ if status.is_redirection() => {
             let to = answer.header(&LOCATION).unwrap_or("nowhere");
             Err(format!(
-                "{says} and leads to {to}; clients of a registry want the answer itself: name that address, or let the front answer /v2/"
+                "{says} and leads to {to}; clients of a registry want the answer itself: name \
+             that address, or let the front answer /v2/"
             ))
         }
         StatusCode::NOT_FOUND => Err(format!(
-            "{says}: there is no registry at this address; check host and port, and that the front hands /v2/ to the registry"
+            "{says}: there is no registry at this address; check host and port, and that \
+             the front hands /v2/ to the registry"
         )),
         StatusCode::FORBIDDEN => Err(format!(
-            "{says}: something refuses this machine before the registry sees it; look at address rules of the front"
+            "{says}: something refuses this machine before the registry sees it; look at \
+             address rules of the front"
         )),
         StatusCode::TOO_MANY_REQUESTS => Err(format!(
             "{says}: this address has asked or failed too often; wait"
         )),
         _ if status.is_server_error() => Err(format!(
-            "{says}: the front is there and the registry behind it is not; look at the registry and at the front's log"
+            "{says}: the front is there and the registry behind it is not; look at the \
+             registry and at the front's log"
         )),
         _ => Err(format!(
             "{says}, which is no registry's answer; look into the log of the server"
@@ -139,10 +144,28 @@ fn is_json(answer: &Answer) -> bool {
 fn version(first: &Answer, admitted: Option<&Answer>, found: &mut Diagnosis) {
     let count = |answer: &Answer| answer.headers.get_all(API_VERSION).iter().count();
     match (count(first), admitted.map(count)) {
-        (0, Some(1..)) => found.failed("version header", format!("Docker-Distribution-Api-Version is missing on the answer {}, and there on others; in nginx, its add_header needs `always`", first.status.as_u16())),
-        (0, _) => found.failed("version header", "Docker-Distribution-Api-Version is missing: docker does not take what answers for a registry of its kind; let the front pass it on, or add `Docker-Distribution-Api-Version: registry/2.0`"),
+        (0, Some(1..)) => found.failed(
+            "version header",
+            format!(
+                "Docker-Distribution-Api-Version is missing on the answer {}, and there on \
+             others; in nginx, its add_header needs `always`",
+                first.status.as_u16()
+            ),
+        ),
+        (0, _) => found.failed(
+            "version header",
+            "Docker-Distribution-Api-Version is missing: docker does not take what answers \
+             for a registry of its kind; let the front pass it on, or add \
+             `Docker-Distribution-Api-Version: registry/2.0`",
+        ),
         (1, _) => found.ok("version header", "Docker-Distribution-Api-Version is there"),
-        (count, _) => found.ok("version header", format!("Docker-Distribution-Api-Version is there {count} times, which is harmless: registry and front both add it")),
+        (count, _) => found.ok(
+            "version header",
+            format!(
+                "Docker-Distribution-Api-Version is there {count} times, which is harmless: \
+             registry and front both add it"
+            ),
+        ),
     }
 }
 
@@ -155,11 +178,20 @@ fn challenge(answer: &Answer, found: &mut Diagnosis) -> Option<Challenge> {
     let mut lines = Challenge::all(&answer.headers);
     let several = lines.len() > 1;
     let Some(first) = (!lines.is_empty()).then(|| lines.remove(0)) else {
-        found.failed("challenge", "401 without WWW-Authenticate: no client knows how to log in; let the front send `WWW-Authenticate: Basic realm=\"Registry\"`");
+        found.failed(
+            "challenge",
+            "401 without WWW-Authenticate: no client knows how to log in; let the front \
+             send `WWW-Authenticate: Basic realm=\"Registry\"`",
+        );
         return None;
     };
     if several {
-        found.failed("challenge", "WWW-Authenticate comes on several lines: docker answers each of them and fails, podman takes the first; send one (front and registry both ask for a password: switch one of them off)");
+        found.failed(
+            "challenge",
+            "WWW-Authenticate comes on several lines: docker answers each of them and \
+             fails, podman takes the first; send one (front and registry both ask for a \
+             password: switch one of them off)",
+        );
     } else if !matches!(first.scheme.as_str(), "basic" | "bearer") {
         found.failed(
             "challenge",
@@ -189,11 +221,23 @@ async fn realm(wire: &Wire, challenge: Option<&Challenge>, found: &mut Diagnosis
     };
     let realm = challenge.parameter("realm").unwrap_or_default();
     let Some((target, _)) = realm_target(realm) else {
-        found.failed("realm", format!("the realm {realm:?} of the challenge is no URL; it must be the whole address of the token server"));
+        found.failed(
+            "realm",
+            format!(
+                "the realm {realm:?} of the challenge is no URL; it must be the whole address \
+             of the token server"
+            ),
+        );
         return false;
     };
     if target.scheme == Scheme::Http && wire.target.scheme == Scheme::Https {
-        found.failed("realm", format!("the realm {realm} would have passwords sent in clear; tell the token server its scheme (X-Forwarded-Proto), or write https:// into its setting"));
+        found.failed(
+            "realm",
+            format!(
+                "the realm {realm} would have passwords sent in clear; tell the token server \
+             its scheme (X-Forwarded-Proto), or write https:// into its setting"
+            ),
+        );
         return false;
     }
     let elsewhere = if target == wire.target {
@@ -215,7 +259,14 @@ async fn realm(wire: &Wire, challenge: Option<&Challenge>, found: &mut Diagnosis
             );
         }
         Ok(Granted::Refused(answer)) => {
-            found.failed("realm", format!("{realm} is no token server: it answers {} without a token; set the realm to the one that there is", answer.status));
+            found.failed(
+                "realm",
+                format!(
+                    "{realm} is no token server: it answers {} without a token; set the realm to \
+             the one that there is",
+                    answer.status
+                ),
+            );
             return false;
         }
         Err(TokenFault::Realm) => {
@@ -223,7 +274,14 @@ async fn realm(wire: &Wire, challenge: Option<&Challenge>, found: &mut Diagnosis
             return false;
         }
         Err(fault) => {
-            found.failed("realm", format!("{}: the realm {realm} cannot be reached from here; clients must reach it too: set it to an address that they know", chain(&fault)));
+            found.failed(
+                "realm",
+                format!(
+                    "{}: the realm {realm} cannot be reached from here; clients must reach it too: \
+             set it to an address that they know",
+                    chain(&fault)
+                ),
+            );
             return false;
         }
     }
@@ -283,7 +341,11 @@ async fn credentials(
             Some(answer)
         }
         Ok(answer) if bearer.is_some() && answer.status == StatusCode::UNAUTHORIZED => {
-            found.failed("credentials", "the registry does not take the token of its own token server; compare their keys, issuer, service and clocks");
+            found.failed(
+                "credentials",
+                "the registry does not take the token of its own token server; compare their \
+             keys, issuer, service and clocks",
+            );
             None
         }
         Ok(answer) => {
@@ -303,7 +365,8 @@ async fn credentials(
 fn refused(user: &str, who: &str, status: StatusCode) -> String {
     match status {
         StatusCode::UNAUTHORIZED => format!(
-            "{who} does not know {user} with this password; check both (`dockgate htpasswd -v FILE {user}` on the server)"
+            "{who} does not know {user} with this password; check both (`dockgate htpasswd \
+             -v FILE {user}` on the server)"
         ),
         StatusCode::FORBIDDEN => format!("{who} knows {user} and refuses (403); look at its rules"),
         StatusCode::TOO_MANY_REQUESTS => format!("{who} has no more tries for now (429); wait"),
@@ -319,12 +382,30 @@ async fn anonymous(patient: &Patient, wire: &Wire, answer: &Answer, found: &mut 
     }
     let path = format!("/v2/{}/blobs/uploads/", patient.repository);
     match wire.ask(&Ask::new(Method::POST, path)).await {
-        Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => found.failed("anonymous", "/v2/ is open and a push is not: docker and podman never show a password to a registry that did not ask for one there, so every login seems to succeed and every push fails; answer /v2/ with one Bearer challenge (dockgate: auth.anonymous = \"pull\"), or ask everybody for a password"),
+        Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => found.failed(
+            "anonymous",
+            "/v2/ is open and a push is not: docker and podman never show a password to a \
+             registry that did not ask for one there, so every login seems to succeed and \
+             every push fails; answer /v2/ with one Bearer challenge (dockgate: \
+             auth.anonymous = \"pull\"), or ask everybody for a password",
+        ),
         Ok(answer) if answer.status == StatusCode::ACCEPTED => {
             let left = cancel(wire, &answer, None).await;
             found.ok("anonymous", format!("everybody may read, and write{left}"));
         }
-        Ok(answer) => found.ok("anonymous", format!("everybody may read; a push is answered {}", answer.status.as_u16())),
-        Err(fault) => found.skipped("anonymous", format!("a push without credentials is not answered: {}", chain(&fault))),
+        Ok(answer) => found.ok(
+            "anonymous",
+            format!(
+                "everybody may read; a push is answered {}",
+                answer.status.as_u16()
+            ),
+        ),
+        Err(fault) => found.skipped(
+            "anonymous",
+            format!(
+                "a push without credentials is not answered: {}",
+                chain(&fault)
+            ),
+        ),
     }
 }

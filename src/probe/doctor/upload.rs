@@ -78,8 +78,10 @@ pub(super) async fn examine(
         }
     }
     location(wire, &begun, found);
-    limit(wire, &begun, header.as_ref(), found).await;
-    let left = cancel(wire, &begun, header.as_ref()).await;
+    let went_on = limit(wire, &begun, header.as_ref(), found).await;
+    // The newest Location counts: it holds how far the upload is.
+    let last = went_on.unwrap_or(begun);
+    let left = cancel(wire, &last, header.as_ref()).await;
     if !left.is_empty()
         && let Some(last) = found.checks.last_mut()
     {
@@ -115,10 +117,13 @@ fn elsewhere(target: &Target, location: &str) -> String {
     let same_host = location
         .split_once("://")
         .is_some_and(|(_, rest)| rest.split('/').next() == Some(&target.authority()));
-    let advice = "send X-Forwarded-Proto and the Host that the client used, port included, to the registry (nginx: proxy_set_header Host $http_host; X-Forwarded-Proto $scheme), or set its http.host or http.relativeurls";
+    let advice = "send X-Forwarded-Proto and the Host that the client used, port included, to \
+             the registry (nginx: proxy_set_header Host $http_host; X-Forwarded-Proto \
+             $scheme), or set its http.host or http.relativeurls";
     match (clear, same_host) {
         (true, true) => format!(
-            "an upload is sent on to {location}, in clear: the registry does not know that clients come over TLS; {advice}"
+            "an upload is sent on to {location}, in clear: the registry does not know that \
+             clients come over TLS; {advice}"
         ),
         (true, false) => {
             format!("an upload is sent on to {location}, another host and in clear; {advice}")
@@ -130,20 +135,49 @@ fn elsewhere(target: &Target, location: &str) -> String {
     }
 }
 
-/// Two MiB into the upload.
-async fn limit(wire: &Wire, begun: &Answer, header: Option<&HeaderValue>, found: &mut Diagnosis) {
+/// Two MiB into the upload; the answer that says where it goes on then.
+async fn limit(
+    wire: &Wire,
+    begun: &Answer,
+    header: Option<&HeaderValue>,
+    found: &mut Diagnosis,
+) -> Option<Answer> {
     let Some(path) = path(begun) else {
-        return found.skipped("body limit", "there is no upload to write to");
+        found.skipped("body limit", "there is no upload to write to");
+        return None;
     };
     match wire.ask(&probe(Method::PATCH, path, header)).await {
-        Ok(answer) if answer.status == StatusCode::PAYLOAD_TOO_LARGE => found.failed("body limit", limited()),
-        Ok(answer) if answer.status == StatusCode::ACCEPTED || answer.status == StatusCode::NO_CONTENT => {
-            found.ok("body limit", "2 MiB get through");
+        Ok(answer) if answer.status == StatusCode::PAYLOAD_TOO_LARGE => {
+            found.failed("body limit", limited());
         }
-        Ok(answer) => found.skipped("body limit", format!("2 MiB are answered {}, which tells nothing of a limit", answer.status)),
-        Err(fault @ Fault::Http(_)) => found.failed("body limit", format!("the connection ends while 2 MiB are sent ({}): something in between takes no body of this size; look for a limit or a timeout of each proxy on the way", chain(&fault))),
-        Err(fault) => found.failed("body limit", format!("2 MiB are not answered: {}; look for what buffers or stops bodies on the way", chain(&fault))),
+        Ok(answer) if answer.status == StatusCode::ACCEPTED => {
+            found.ok("body limit", "2 MiB get through");
+            return Some(answer);
+        }
+        Ok(answer) => found.skipped(
+            "body limit",
+            format!(
+                "2 MiB are answered {}, which tells nothing of a limit",
+                answer.status
+            ),
+        ),
+        Err(fault @ Fault::Http(_)) => found.failed(
+            "body limit",
+            format!(
+                "the connection ends while 2 MiB are sent ({}): something in between takes no \
+             body of this size; look for a limit or a timeout of each proxy on the way",
+                chain(&fault)
+            ),
+        ),
+        Err(fault) => found.failed(
+            "body limit",
+            format!(
+                "2 MiB are not answered: {}; look for what buffers or stops bodies on the way",
+                chain(&fault)
+            ),
+        ),
     }
+    None
 }
 
 /// The same by one who may not push: most fronts look at the size first.
@@ -180,7 +214,9 @@ fn probe(method: Method, path: String, header: Option<&HeaderValue>) -> Ask {
 }
 
 fn limited() -> String {
-    "2 MiB are answered 413: something in between limits bodies, and layers are larger; lift it (nginx: client_max_body_size 0; dockgate: limits.body_size)".to_owned()
+    "2 MiB are answered 413: something in between limits bodies, and layers are \
+             larger; lift it (nginx: client_max_body_size 0; dockgate: limits.body_size)"
+        .to_owned()
 }
 
 /// Path and query of where an upload goes on, whatever host it names.
@@ -204,7 +240,8 @@ pub(super) async fn cancel(wire: &Wire, begun: &Answer, header: Option<&HeaderVa
             String::new()
         }
         Ok(answer) => format!(
-            "; the upload that was begun stays (to cancel it is answered {}), until the registry removes it",
+            "; the upload that was begun stays (to cancel it is answered {}), until the \
+             registry removes it",
             answer.status.as_u16()
         ),
         Err(_) => "; the upload that was begun stays, until the registry removes it".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -45,6 +46,19 @@ pub fn start(toml: &str, offset: &str, prepare: impl FnOnce(&Path)) -> (Program,
     let program = Program::spawn(dir, command);
     program.err_line("listening");
     (program, clock)
+}
+
+/// The binary with a clock that is off by this much from the beginning: `+10m`, `-3d`.
+#[track_caller]
+pub fn dockgate_at(offset: &str) -> Command {
+    sweep();
+    let mut command = dockgate();
+    command
+        .env("LD_PRELOAD", library())
+        .env("FAKETIME", offset)
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1");
+    command
 }
 
 /// The library for programs with threads, where Debian puts it; asking `faketime` itself needs shared memory too.

@@ -80,6 +80,17 @@ impl Registry {
         self.storage.clone()
     }
 
+    /// How many uploads of a repository have bytes. The registry leaves the states of its hashes behind for any other.
+    pub fn unfinished(&self, repository: &str) -> usize {
+        let folder = format!("docker/registry/v2/repositories/{repository}/_uploads");
+        let uploads = fs::read_dir(self.storage.join(folder))
+            .into_iter()
+            .flatten();
+        uploads
+            .filter(|upload| upload.as_ref().unwrap().path().join("data").exists())
+            .count()
+    }
+
     /// Where it listens, if it is on a port.
     #[track_caller]
     pub fn address(&self) -> SocketAddr {
