@@ -4,11 +4,6 @@
 //! `OUT_DIR`. The commit comes from `DOCKGATE_COMMIT` (`abcdef1`, or `abcdef1 2026-11-27`: for builds without a
 //! repository, as in a container), otherwise from git, otherwise it is left out.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "this is how a build script talks to cargo"
-)]
-
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -91,6 +86,7 @@ fn commit(root: &Path) -> Result<Option<String>, Box<dyn Error>> {
     Ok(Some(format!("{commit}{mark}")))
 }
 
+/// Whether both lead to one folder.
 fn same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
@@ -119,6 +115,7 @@ fn git(root: &Path, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim_end().to_owned())
 }
 
+/// Man pages and completions, in two folders of this one.
 fn write_all(place: &Path) -> io::Result<()> {
     let (pages, scripts) = (place.join("man"), place.join("completions"));
     for folder in [&pages, &scripts] {

@@ -12,6 +12,8 @@ use crate::config::CertificateFiles;
 use crate::oci::RepositoryName;
 use crate::probe::{Credentials, Route, Target};
 use crate::secret::Secret;
+use crate::telemetry::chain;
+use crate::tls::{ClientTls, client_config};
 
 use super::line::access::Access;
 use super::prompt;
@@ -65,6 +67,12 @@ fn from_file(path: &Path) -> Result<Secret, String> {
 pub(super) fn certificate(access: &Access) -> Option<CertificateFiles> {
     let (certificate, key) = access.client_cert.clone().zip(access.client_key.clone())?;
     Some(CertificateFiles { certificate, key })
+}
+
+/// TLS with what was named.
+pub(super) fn tls(access: &Access) -> Result<ClientTls, Vec<String>> {
+    client_config(access.ca.as_deref(), certificate(access).as_ref())
+        .map_err(|faults| faults.iter().map(|fault| chain(fault)).collect())
 }
 
 /// A registry's address, and the one to connect to in its place.

@@ -9,8 +9,6 @@ use serde_json::json;
 use crate::probe::{
     Credentials, Difference, Image, Outcome, Plan, Report, Route, Weight, Wire, compare,
 };
-use crate::telemetry::chain;
-use crate::tls::client_config;
 
 use super::asking;
 use super::line::access::{Access, Format};
@@ -33,7 +31,7 @@ pub(super) fn run(asked: &Compare) -> u8 {
             let _ = write!(io::stderr().lock(), "\r{at}/{of} {step:<28}");
         }
     };
-    let done = asking::block_on(compare(plan, progress, interrupted()));
+    let done = asking::block_on(run_plan(plan, progress));
     if shows {
         let _ = write!(io::stderr().lock(), "\r{:40}\r", "");
     }
@@ -60,7 +58,29 @@ pub(super) fn run(asked: &Compare) -> u8 {
     }
 }
 
-/// Ready at Ctrl-C, so that what was pushed is removed before we end.
+/// At Ctrl-C, asks no more and removes what was pushed; at the second, ends at once.
+async fn run_plan(
+    plan: Plan,
+    progress: impl FnMut(usize, usize, &str),
+) -> Result<Report, Vec<String>> {
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let repository = plan.repository.clone();
+    let twice = async {
+        interrupted().await;
+        let _ = stop.send(());
+        interrupted().await;
+    };
+    let stopped = async {
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        report = compare(plan, progress, stopped) => report,
+        () = twice => Err(vec![format!("interrupted twice; what was pushed to {repository} may still be there")]),
+    }
+}
+
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         // There is no such signal to wait for.
@@ -81,7 +101,7 @@ fn plan(asked: &Compare) -> Result<(Plan, [String; 2]), Vec<String>> {
     let mut run = [0; 8];
     getrandom::fill(&mut run)
         .map_err(|fault| vec![format!("no random number can be had: {fault}")])?;
-    let origins = [old.target.origin(), new.target.origin()];
+    let origins = [&old, &new].map(shown);
     let plan = Plan {
         old,
         new,
@@ -94,10 +114,18 @@ fn plan(asked: &Compare) -> Result<(Plan, [String; 2]), Vec<String>> {
     Ok((plan, origins))
 }
 
+/// The registry, and where it was asked if not there.
+fn shown(wire: &Wire) -> String {
+    let origin = wire.target.origin();
+    match &wire.instead {
+        Some((host, port)) => format!("{origin} at {host}:{port}"),
+        None => origin,
+    }
+}
+
 fn wire(url: &str, address: Option<&str>, access: &Access) -> Result<Wire, Vec<String>> {
     let (target, instead) = asking::target(url, address).map_err(|fault| vec![fault])?;
-    let tls = client_config(access.ca.as_deref(), asking::certificate(access).as_ref());
-    let tls = tls.map_err(|faults| faults.iter().map(|fault| chain(fault)).collect::<Vec<_>>())?;
+    let tls = asking::tls(access)?;
     let proxy = match asking::route(&target, instead.is_some()) {
         Route::Through(proxy) => Some(proxy),
         Route::Direct | Route::Exempt(_) | Route::Other(..) => None,

@@ -12,8 +12,10 @@ use super::{DONE, FAILED, WRONG, answer, say};
 pub(super) fn run(asked: &Doctor) -> u8 {
     let patient = match patient(asked) {
         Ok(patient) => patient,
-        Err(fault) => {
-            say(&fault);
+        Err(faults) => {
+            for fault in &faults {
+                say(fault);
+            }
             return WRONG;
         }
     };
@@ -41,16 +43,20 @@ pub(super) fn run(asked: &Doctor) -> u8 {
     }
 }
 
-fn patient(asked: &Doctor) -> Result<Patient, String> {
-    let (target, instead) = asking::target(&asked.url, asked.address.as_deref())?;
+fn patient(asked: &Doctor) -> Result<Patient, Vec<String>> {
+    let one = |fault: String| vec![fault];
+    let target = asking::target(&asked.url, asked.address.as_deref());
+    let (target, instead) = target.map_err(one)?;
+    // Before anybody is asked for a password.
+    asking::tls(&asked.access)?;
     Ok(Patient {
         route: asking::route(&target, instead.is_some()),
         target,
         instead,
         ca: asked.access.ca.clone(),
         certificate: asking::certificate(&asked.access),
-        repository: asking::repository(&asked.repository)?,
-        credentials: asking::credentials(&asked.access)?,
+        repository: asking::repository(&asked.repository).map_err(one)?,
+        credentials: asking::credentials(&asked.access).map_err(one)?,
         root: "/".into(),
     })
 }

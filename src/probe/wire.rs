@@ -183,14 +183,12 @@ impl Wire {
 
     /// A connection to the registry, before any TLS.
     pub(crate) async fn dial(&self) -> Result<TcpStream, Fault> {
-        match &self.proxy {
-            Some(proxy) => proxy.tunnel(&self.target).await,
-            None => {
-                let (host, port) = self.place();
-                let addresses = resolve(host, port).await?;
-                connect(&addresses).await.map(|(stream, _)| stream)
-            }
+        if let Some(proxy) = &self.proxy {
+            return proxy.tunnel(&self.target).await;
         }
+        let (host, port) = self.place();
+        let addresses = resolve(host, port).await?;
+        connect(&addresses).await.map(|(stream, _)| stream)
     }
 
     /// Host and port that are connected to.

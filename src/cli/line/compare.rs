@@ -19,6 +19,7 @@ pub(crate) struct Compare {
     /// Connect to this address for the new one
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) new_address: Option<String>,
+    /// Who asks.
     #[command(flatten)]
     pub(crate) access: Access,
     /// Where a small image is pushed, pulled and deleted; nothing is written anywhere else

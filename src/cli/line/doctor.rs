@@ -13,6 +13,7 @@ pub(crate) struct Doctor {
     /// Connect to this address in the place of the URL's
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) address: Option<String>,
+    /// Who asks.
     #[command(flatten)]
     pub(crate) access: Access,
     /// Where an upload is begun and cancelled

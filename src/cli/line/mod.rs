@@ -30,6 +30,7 @@ pub(crate) const VERSION: &str = match option_env!("DOCKGATE_BUILT_AS") {
 #[derive(Debug, Parser)]
 #[command(name = "dockgate", version = VERSION)]
 pub(crate) struct Arguments {
+    /// What to do; without a command, serve.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     /// The configuration file: a proxy.toml, or the config.yml of registry:2 [default: ./proxy.toml, then
@@ -38,6 +39,7 @@ pub(crate) struct Arguments {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the gate; what happens without a command

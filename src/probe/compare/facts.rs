@@ -218,7 +218,7 @@ mod tests {
 
     use crate::oci::RepositoryName;
 
-    use super::super::steps::steps;
+    use super::super::list::steps;
     use super::*;
 
     #[test]

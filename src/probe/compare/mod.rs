@@ -4,11 +4,12 @@
 
 mod content;
 mod facts;
+mod list;
 mod side;
 mod steps;
 mod weigh;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::pin;
 
 use http::StatusCode;
@@ -21,8 +22,9 @@ use super::wire::{Ask, Fault, Wire};
 
 use content::Content;
 use facts::facts;
+use list::steps;
 use side::{Said, Side};
-use steps::{Step, steps};
+use steps::Step;
 use weigh::{differences, silence};
 
 pub(crate) use steps::Image;
@@ -125,14 +127,18 @@ pub(crate) async fn compare(
     let mut stop = pin!(stop);
     for (before, after) in old_steps.iter().zip(&new_steps) {
         progress(report.asked + 1, count, before.name);
-        let both = async { (old.ask(before).await, new.ask(after).await) };
-        let (one, other) = tokio::select! {
-            said = both => said,
-            () = &mut stop => {
-                report.incomplete.push(format!("interrupted at {}", before.name));
-                break;
-            }
+        // Between the steps alone: a request that is cut off may be done all the same, after we have looked.
+        let stopped = tokio::select! {
+            biased;
+            () = &mut stop => true,
+            () = ready(()) => false,
         };
+        if stopped {
+            let why = format!("interrupted before {}", before.name);
+            report.incomplete.push(why);
+            break;
+        }
+        let (one, other) = (old.ask(before).await, new.ask(after).await);
         report.asked += 1;
         let said = [&one, &other];
         judge(before, said, [&old, &new], &mut report);
@@ -207,21 +213,21 @@ fn remark(step: &Step, said: [&Said; 2], credentials: Option<&Credentials>, repo
         ("login/good", Some(credentials)) if both(StatusCode::UNAUTHORIZED) => {
             report.incomplete.push(format!(
                 "neither knows {} with this password: what follows was refused on both sides; \
-             check the password",
+                 check the password",
                 credentials.user
-            ))
+            ));
         }
-        ("push/begin", None) if both(StatusCode::UNAUTHORIZED) => report.notes.push(
-            "both refuse a push without credentials, so no push and no pull was compared; \
-             give --user"
-                .to_owned(),
-        ),
+        ("push/begin", None) if both(StatusCode::UNAUTHORIZED) => {
+            let note = "both refuse a push without credentials, so no push and no pull was \
+                        compared; give --user";
+            report.notes.push(note.to_owned());
+        }
         ("push/begin", Some(credentials))
             if !said.iter().any(|said| is(said, StatusCode::ACCEPTED)) =>
         {
             report.notes.push(format!(
                 "neither lets {} push, so no push and no pull was compared; --repository names \
-             another place",
+                 another place",
                 credentials.user
             ));
         }

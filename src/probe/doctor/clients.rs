@@ -48,8 +48,8 @@ pub(super) fn advice(target: &Target) -> String {
     let place = target.authority();
     format!(
         "docker reads /etc/docker/certs.d/{place}/ca.crt, podman \
-             /etc/containers/certs.d/{place}/ca.crt, containerd the `ca` of \
-             /etc/containerd/certs.d/{place}/hosts.toml"
+         /etc/containers/certs.d/{place}/ca.crt, containerd the `ca` of \
+         /etc/containerd/certs.d/{place}/hosts.toml"
     )
 }
 
@@ -104,4 +104,48 @@ fn read(path: &Path) -> Option<String> {
     let file = fs::File::open(path).ok()?;
     file.take(LONGEST).read_to_string(&mut text).ok()?;
     Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clients_own_files_are_found_where_they_read_them() {
+        let root = tempfile::tempdir().unwrap();
+        let target = Target::parse("https://r.example:5000").unwrap();
+        let folder = folder_of(root.path(), "etc/containerd/certs.d", &target);
+        fs::create_dir_all(&folder).unwrap();
+        assert_eq!(files(&folder), [""; 0].map(PathBuf::from));
+        fs::write(folder.join("ca.crt"), "").unwrap();
+        fs::write(folder.join("client.cert"), "").unwrap();
+        fs::write(
+            folder.join("hosts.toml"),
+            "ca = [\"/etc/ca.pem\", \"own.pem\"]\n",
+        )
+        .unwrap();
+        let found = [
+            PathBuf::from("/etc/ca.pem"),
+            folder.join("ca.crt"),
+            folder.join("own.pem"),
+        ];
+        assert_eq!(files(&folder), found);
+    }
+
+    #[test]
+    fn an_insecure_registry_is_one_that_docker_was_told_of() {
+        let root = tempfile::tempdir().unwrap();
+        let target = Target::parse("http://10.1.2.3:5000").unwrap();
+        assert!(!is_insecure(root.path(), &target));
+        fs::create_dir_all(root.path().join("etc/docker")).unwrap();
+        for (list, insecure) in [
+            (r#"["10.1.2.3:5000"]"#, true),
+            (r#"["10.0.0.0/8"]"#, true),
+            (r#"["10.1.2.3:5001", "r.example"]"#, false),
+        ] {
+            let text = format!("{{\"insecure-registries\": {list}}}");
+            fs::write(root.path().join("etc/docker/daemon.json"), text).unwrap();
+            assert_eq!(is_insecure(root.path(), &target), insecure, "{list}");
+        }
+    }
 }

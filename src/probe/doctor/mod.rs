@@ -3,8 +3,11 @@
 //! What is told as failed is a cause: what follows from it is skipped, and says so. Nothing is left behind: the one upload
 //! that is begun is cancelled.
 
+mod certificate;
 mod clients;
+mod clock;
 mod encryption;
+mod login;
 mod network;
 mod registry;
 mod upload;

@@ -4,11 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::peer::Scheme;
+use crate::probe::proxy::{Proxy, Route};
+use crate::probe::wire::{Fault, Wire, connect, resolve};
 use crate::telemetry::chain;
 
 use super::{Diagnosis, Patient};
-use crate::probe::proxy::Route;
-use crate::probe::wire::{Fault, Wire, connect, resolve};
 
 /// A wire without TLS yet; `None` if there is no way.
 pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<Wire> {
@@ -28,37 +28,13 @@ pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<
             "proxy",
             format!(
                 "{variable} names one, which was not asked ({why}); podman, skopeo, containerd \
-             and curl go through it: what follows is about the direct way"
+                 and curl go through it: what follows is about the direct way"
             ),
         ),
         Route::Through(proxy) => {
-            let place = proxy.place();
-            if let Err(fault) = proxy.tunnel(&patient.target).await {
-                let (variable, host) = (proxy.variable, &patient.target.host);
-                found.failed(
-                    "proxy",
-                    format!(
-                        "{variable} names {place}, which makes no connection to {}: {}; let it, or add \
-             {host} to NO_PROXY",
-                        patient.target.place(),
-                        chain(&fault)
-                    ),
-                );
-                return None;
-            }
-            found.ok(
-                "proxy",
-                format!(
-                    "{} names {place}, which makes the connection; docker's daemon has an \
-             environment of its own",
-                    proxy.variable
-                ),
-            );
-            for layer in ["dns", "tcp"] {
-                found.skipped(layer, format!("the proxy {place} does it"));
-            }
+            let there = through(patient, proxy, found).await;
             wire.proxy = Some(proxy.clone());
-            return Some(wire);
+            return there.then_some(wire);
         }
     }
     let (host, port) = wire.place();
@@ -88,7 +64,7 @@ pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<
                 "tcp",
                 format!(
                     "{} takes connections, but not every address does ({}): clients lose time \
-             there; take it out of the DNS or serve it",
+                     there; take it out of the DNS or serve it",
                     taken.unwrap_or_default(),
                     failed.join("; ")
                 ),
@@ -100,6 +76,36 @@ pub(super) async fn examine(patient: &Patient, found: &mut Diagnosis) -> Option<
         }
     }
     Some(wire)
+}
+
+/// Whether the proxy makes the connection.
+async fn through(patient: &Patient, proxy: &Proxy, found: &mut Diagnosis) -> bool {
+    let place = proxy.place();
+    let variable = proxy.variable;
+    if let Err(fault) = proxy.tunnel(&patient.target).await {
+        found.failed(
+            "proxy",
+            format!(
+                "{variable} names {place}, which makes no connection to {}: {}; let it, or add \
+                 {} to NO_PROXY",
+                patient.target.place(),
+                chain(&fault),
+                patient.target.host
+            ),
+        );
+        return false;
+    }
+    found.ok(
+        "proxy",
+        format!(
+            "{variable} names {place}, which makes the connection; docker's daemon has an \
+             environment of its own"
+        ),
+    );
+    for layer in ["dns", "tcp"] {
+        found.skipped(layer, format!("the proxy {place} does it"));
+    }
+    true
 }
 
 fn unresolved(host: &str, fault: &Fault) -> String {
@@ -120,7 +126,7 @@ fn named(host: &str, addresses: &[SocketAddr]) -> String {
     let ips = ips.join(", ");
     let note = if addresses.iter().all(|a| a.ip().is_loopback()) {
         "; docker takes a loopback address for an insecure registry: it neither checks \
-             the certificate nor insists on TLS"
+         the certificate nor insists on TLS"
     } else if addresses.iter().all(SocketAddr::is_ipv6) {
         "; IPv6 alone: a machine without it cannot come here"
     } else {

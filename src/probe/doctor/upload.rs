@@ -9,7 +9,7 @@ use crate::probe::target::Target;
 use crate::probe::wire::{Answer, Ask, Fault, Wire};
 use crate::telemetry::chain;
 
-use super::registry::Entrance;
+use super::login::Entrance;
 use super::{Diagnosis, Patient};
 
 /// Twice what nginx lets through unless it is told otherwise.
@@ -34,8 +34,8 @@ pub(super) async fn examine(
             return limit_from_outside(patient, wire, found).await;
         }
     };
-    let begin = Ask::new(Method::POST, format!("/v2/{repository}/blobs/uploads/"));
-    let begun = match wire.ask(&begin.with(AUTHORIZATION, header.clone())).await {
+    let ask = Ask::new(Method::POST, format!("/v2/{repository}/blobs/uploads/"));
+    let begun = match wire.ask(&ask.with(AUTHORIZATION, header.clone())).await {
         Ok(begun) => begun,
         Err(fault) => {
             found.failed(
@@ -101,7 +101,7 @@ fn location(wire: &Wire, begun: &Answer, found: &mut Diagnosis) {
     let target = &wire.target;
     match target.covers(location) {
         None if location.starts_with('/') && !location.starts_with("//") => {
-            found.ok("location", "an upload goes on here")
+            found.ok("location", "an upload goes on here");
         }
         Some(true) => found.ok("location", "an upload goes on here"),
         None => found.failed(
@@ -118,8 +118,8 @@ fn elsewhere(target: &Target, location: &str) -> String {
         .split_once("://")
         .is_some_and(|(_, rest)| rest.split('/').next() == Some(&target.authority()));
     let advice = "send X-Forwarded-Proto and the Host that the client used, port included, to \
-             the registry (nginx: proxy_set_header Host $http_host; X-Forwarded-Proto \
-             $scheme), or set its http.host or http.relativeurls";
+                  the registry (nginx: proxy_set_header Host $http_host; X-Forwarded-Proto \
+                  $scheme), or set its http.host or http.relativeurls";
     match (clear, same_host) {
         (true, true) => format!(
             "an upload is sent on to {location}, in clear: the registry does not know that \
@@ -165,7 +165,7 @@ async fn limit(
             "body limit",
             format!(
                 "the connection ends while 2 MiB are sent ({}): something in between takes no \
-             body of this size; look for a limit or a timeout of each proxy on the way",
+                 body of this size; look for a limit or a timeout of each proxy on the way",
                 chain(&fault)
             ),
         ),
@@ -185,7 +185,7 @@ async fn limit_from_outside(patient: &Patient, wire: &Wire, found: &mut Diagnosi
     let path = format!("/v2/{}/blobs/uploads/", patient.repository);
     match wire.ask(&probe(Method::POST, path, None)).await {
         Ok(answer) if answer.status == StatusCode::PAYLOAD_TOO_LARGE => {
-            found.failed("body limit", limited())
+            found.failed("body limit", limited());
         }
         Ok(answer) => found.ok(
             "body limit",
@@ -215,7 +215,7 @@ fn probe(method: Method, path: String, header: Option<&HeaderValue>) -> Ask {
 
 fn limited() -> String {
     "2 MiB are answered 413: something in between limits bodies, and layers are \
-             larger; lift it (nginx: client_max_body_size 0; dockgate: limits.body_size)"
+     larger; lift it (nginx: client_max_body_size 0; dockgate: limits.body_size)"
         .to_owned()
 }
 

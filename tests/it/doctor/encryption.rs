@@ -11,9 +11,11 @@ use tempfile::TempDir;
 use crate::support::certs::{Authority, Pair};
 use crate::support::clock;
 use crate::support::nginx::Nginx;
-use crate::support::peers::need;
+use crate::support::peers;
+use crate::support::peers::{need, need_clients};
 use crate::support::process::Daemon;
 use crate::support::registry::{Options, Registry};
+use crate::support::trust::Trust;
 
 use super::{GOOD, PASSWORD, Site, USER, doctor, text, told};
 
@@ -311,6 +313,73 @@ fn a_client_certificate_that_is_missing_or_refused_is_client_certificate() {
         show(&foreign).names("client certificate", &["is refused"]);
         show(&own).is_healthy(&["client certificate", "location"]);
     }
+}
+
+#[test]
+fn a_certificate_that_is_no_servers_is_certificate_chain() {
+    if !need(PEERS) {
+        return;
+    }
+    let site = Site::new();
+    let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let usage = ExtendedKeyUsagePurpose::ClientAuth;
+    let gate = site.gate(&site.authority.issue("client", params, usage), "", "");
+    site.doctor(gate.address(), &[])
+        .names("certificate chain", &["clients refuse it"]);
+}
+
+#[test]
+fn the_ca_that_docker_has_for_a_registry_counts_where_none_is_named() {
+    if !need_clients(PEERS) {
+        return;
+    }
+    let site = Site::new();
+    let gate = site.gate(&site.server, "", "");
+    let trust = Trust::new(&gate.address().to_string());
+    let url = format!("https://{}", gate.address());
+    let other = Authority::new("somebody else");
+    trust.add_ca(other.ca());
+    doctor(&url, &[]).names("ca", &["docker", "is another one"]);
+    trust.add_ca(site.authority.ca());
+    let told = doctor(&url, &[]);
+    told.is_healthy(&["ca", "registry"]);
+    let (_, text) = told.layer("ca");
+    assert!(
+        text.contains("docker (/etc/docker/certs.d/127.0.0.1:"),
+        "{text}"
+    );
+}
+
+#[test]
+fn http_in_clear_to_another_machine_is_tls() {
+    if !need_clients(&["docker-registry"]) {
+        return;
+    }
+    let registry = Registry::start();
+    let relay = relay(registry.address());
+    doctor(&format!("http://{relay}"), &[]).names("tls", &["in clear", "docker and podman"]);
+}
+
+/// The same registry on an address that is not this machine's loopback.
+fn relay(to: std::net::SocketAddr) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind((peers::ADDRESS, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = std::net::TcpStream::connect(to).unwrap();
+            let (mut from, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut back);
+                let _ = back.shutdown(std::net::Shutdown::Write);
+            });
+            let (mut client, mut server) = (client, server);
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut client, &mut server);
+                let _ = server.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    });
+    address
 }
 
 #[test]

@@ -35,6 +35,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether the program succeeded.
+    pub fn ok(&self) -> bool {
+        self.ok
+    }
+
     /// Fails the test, with all that was said, unless the program succeeded.
     #[track_caller]
     pub fn succeeds(self, claim: &str) -> Self {
