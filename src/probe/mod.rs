@@ -1,4 +1,4 @@
-//! Questions to a registry from outside, as its clients ask them: what differs between two of them ([`compare`]), and
+//! Questions to a registry from outside, as its clients ask them: what differs between two of them ([`compare()`]), and
 //! which layer between here and one of them fails ([`doctor`]).
 //!
 //! It looks at each layer by itself, so it has its own way of asking beside `client`, which is made for serving. It does
