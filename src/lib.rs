@@ -4,8 +4,7 @@
 //! own; `tests/it/layers.rs` holds it to that. Reading from top to bottom is reading the layers.
 //!
 //! Planned, each with its place: `webhook` (events to others) beside `auth`. Being built: `metrics` (what is counted) in a
-//! block of its own before the instruments; `acme` (certificates from an authority) among the services; `import`
-//! (configurations of others) in the one before the command line.
+//! block of its own before the instruments; `acme` (certificates from an authority) among the services.
 
 // Words: pure, no I/O.
 mod body;
@@ -58,7 +57,8 @@ mod gateway;
 // Sockets, connections, reload, drain.
 mod server;
 
-// Questions to a registry from outside.
+// Asked from outside of a running gate: other registries, and other fronts' configurations.
+mod import;
 mod probe;
 
 // The command line.

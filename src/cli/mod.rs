@@ -12,6 +12,7 @@ mod explain;
 mod first_start;
 mod health;
 mod htpasswd;
+mod import;
 mod line;
 mod load;
 mod manager;
@@ -63,6 +64,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Doctor(asked)) => doctor::run(&asked),
         Some(Command::Htpasswd { arguments }) => htpasswd::run(&arguments),
         Some(Command::Health { url }) => health::run(config, url.as_deref()),
+        Some(Command::Import { from }) => import::run(from),
         Some(Command::Completions { shell }) => completions(shell),
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod compare;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 mod htpasswd;
+pub(crate) mod import;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use compare::Compare;
 use doctor::Doctor;
 use explain::Question;
 pub(crate) use htpasswd::USAGE;
+use import::From;
 
 /// Version and commit, as `build.rs` found them; while it runs itself there is the version alone.
 pub(crate) const VERSION: &str = match option_env!("DOCKGATE_BUILT_AS") {
@@ -75,6 +77,12 @@ pub(crate) enum Command {
         /// The gate to ask, such as <https://localhost:5443> [default: the first listener of the configuration]
         #[arg(long)]
         url: Option<String>,
+    },
+    /// Make a proxy.toml of the configuration of another program, with a comment for every line of it
+    Import {
+        /// The program
+        #[command(subcommand)]
+        from: From,
     },
     /// Write a completion script for a shell to standard output
     Completions {

@@ -77,6 +77,7 @@ fn every_example_is_known_to_these_tests_and_has_a_reader() {
             "azure-basic-auth",
             "client-certificates",
             "container-variables",
+            "nginx-recipe",
             "public-pull",
             "ssh-tunnel-and-http"
         ]
@@ -105,7 +106,7 @@ fn every_example_is_known_to_these_tests_and_has_a_reader() {
             }
         }
     }
-    assert_eq!(files, 7);
+    assert_eq!(files, 8);
 }
 
 #[test]
