@@ -37,19 +37,41 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 /// What was found so far.
 pub struct Comparison {
-    wanted: &'static [Wanted],
-    /// For each of `wanted`, which of its lines were found.
-    used: Vec<Vec<bool>>,
+    meant: Vec<Meant>,
     faults: Vec<String>,
 }
 
+/// A difference that is meant, and what was found of it.
+struct Meant {
+    wanted: &'static Wanted,
+    /// Every line of it has to be found.
+    needed: bool,
+    /// Which were.
+    used: Vec<bool>,
+}
+
 impl Comparison {
+    /// These differences have to be found.
     pub fn new(wanted: &'static [Wanted]) -> Self {
-        Self {
-            wanted,
-            used: wanted.iter().map(|w| vec![false; w.lines.len()]).collect(),
+        let none = Self {
+            meant: Vec::new(),
             faults: Vec::new(),
-        }
+        };
+        none.with(wanted, true)
+    }
+
+    /// These may be found too.
+    pub fn allowing(self, wanted: &'static [Wanted]) -> Self {
+        self.with(wanted, false)
+    }
+
+    fn with(mut self, wanted: &'static [Wanted], needed: bool) -> Self {
+        self.meant.extend(wanted.iter().map(|wanted| Meant {
+            wanted,
+            needed,
+            used: vec![false; wanted.lines.len()],
+        }));
+        self
     }
 
     /// Asks both everything.
@@ -72,7 +94,7 @@ impl Comparison {
 
     fn is_meant(&mut self, fronts: &str, step: &str, line: &str) -> bool {
         let mut meant = false;
-        for (wanted, used) in self.wanted.iter().zip(&mut self.used) {
+        for Meant { wanted, used, .. } in &mut self.meant {
             if wanted.covers(fronts, step, line) {
                 meant = true;
                 for (used, pattern) in used.iter_mut().zip(wanted.lines) {
@@ -86,9 +108,9 @@ impl Comparison {
     /// Fails with every difference that is not meant, and with every line of the table that means nothing.
     #[track_caller]
     pub fn end(mut self) {
-        for (wanted, used) in self.wanted.iter().zip(self.used) {
+        for Meant { wanted, used, .. } in self.meant.iter().filter(|meant| meant.needed) {
             assert!(!wanted.why.is_empty());
-            for (line, _) in wanted.lines.iter().zip(used).filter(|(_, used)| !used) {
+            for (line, _) in wanted.lines.iter().zip(used).filter(|(_, used)| !**used) {
                 self.faults.push(format!(
                     "{:?}: nothing differs as {line:?} says",
                     wanted.steps

@@ -1,7 +1,10 @@
 //! nginx and dockgate in the same place, each before a registry of its own with the same content.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use crate::support::certs::{Authority, Pair};
 use crate::support::examples::adapted;
@@ -9,6 +12,7 @@ use crate::support::exchange::Wire;
 use crate::support::gate::Gate;
 use crate::support::nginx::Nginx;
 use crate::support::passwords;
+use crate::support::program::dockgate;
 use crate::support::registry::Registry;
 
 use super::requests::{self, PASSWORD, USER};
@@ -70,17 +74,7 @@ impl Site {
             requests::fill(&Wire::plain(port_of(registry.url())));
         }
         let [behind_nginx, behind_gate] = registries;
-        let http = [
-            ("CERTIFICATE", text(&self.server.certificate)),
-            ("PRIVATE_KEY", text(&self.server.key)),
-            ("CLIENT_CA", text(self.authority.ca())),
-            ("HTPASSWD", text(&self.htpasswd)),
-            ("UPSTREAM", behind_nginx.url()),
-        ]
-        .iter()
-        .fold(http.to_owned(), |http, (name, value)| {
-            http.replace(name, value)
-        });
+        let http = self.filled(http, behind_nginx.url());
         let nginx = Nginx::start(Ipv4Addr::LOCALHOST, &http);
         let gate = Gate::start(&toml(&self, behind_gate.url()));
         Fronts {
@@ -90,6 +84,49 @@ impl Site {
             gate: (gate, behind_gate),
         }
     }
+}
+
+impl Site {
+    /// The configuration with our files and this registry.
+    fn filled(&self, http: &str, upstream: &str) -> String {
+        let registry = upstream.strip_prefix("http://").unwrap();
+        [
+            ("CERTIFICATE", text(&self.server.certificate)),
+            ("PRIVATE_KEY", text(&self.server.key)),
+            ("CLIENT_CA", text(self.authority.ca())),
+            ("HTPASSWD", text(&self.htpasswd)),
+            ("UPSTREAM", upstream),
+            ("REGISTRY", registry),
+        ]
+        .iter()
+        .fold(http.to_owned(), |http, (name, value)| {
+            http.replace(name, value)
+        })
+    }
+
+    /// nginx with these lines, and dockgate with what it makes of the same lines by itself.
+    fn imported(self, name: &'static str, http: &str) -> Fronts {
+        self.fronts(name, http, |site, upstream| {
+            let lines = site.filled(http, upstream).replace("LISTEN", "127.0.0.1:0");
+            imported(&format!("events {{}}\nhttp {{\n{lines}\n}}\n"))
+        })
+    }
+}
+
+/// What `dockgate import` makes of an nginx.conf.
+#[track_caller]
+fn imported(conf: &str) -> String {
+    let dir = TempDir::with_prefix("dockgate-import-").unwrap();
+    let file = dir.path().join("nginx.conf");
+    fs::write(&file, conf).unwrap();
+    let output = dockgate()
+        .args(["import", "nginx"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{conf}\n{said}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn text(path: &Path) -> &str {
@@ -184,6 +221,41 @@ impl Fronts {
         })
     }
 
+    pub fn container() -> Self {
+        Site::new(false).fronts("container", CONTAINER, |site, upstream| {
+            let nginx = |name: &str| format!("/etc/nginx/{name}");
+            adapted(
+                "container-variables/proxy.toml",
+                &[
+                    ("0.0.0.0:443", "127.0.0.1:0"),
+                    (
+                        &nginx("ssl/docker-registry.crt"),
+                        text(&site.server.certificate),
+                    ),
+                    (&nginx("ssl/docker-registry.key"), text(&site.server.key)),
+                    (&nginx(".htpasswd"), text(&site.htpasswd)),
+                    ("http://docker-registry:5000", upstream),
+                ],
+            )
+        })
+    }
+
+    pub fn documentation() -> Self {
+        Site::new(false).fronts("recipe", DOCS, |site, upstream| {
+            let folder = |name: &str| format!("/etc/nginx/conf.d/{name}");
+            adapted(
+                "nginx-recipe/proxy.toml",
+                &[
+                    ("0.0.0.0:443", "127.0.0.1:0"),
+                    (&folder("domain.crt"), text(&site.server.certificate)),
+                    (&folder("domain.key"), text(&site.server.key)),
+                    (&folder("nginx.htpasswd"), text(&site.htpasswd)),
+                    ("http://registry:5000", upstream),
+                ],
+            )
+        })
+    }
+
     pub fn public_pull() -> Self {
         Site::new(false).fronts("public pull", PUBLIC_PULL, |site, upstream| {
             adapted(
@@ -203,6 +275,20 @@ impl Fronts {
                 ],
             )
         })
+    }
+}
+
+impl Fronts {
+    /// Every set-up again, and dockgate with what it makes of nginx's own lines.
+    pub fn imports() -> [fn() -> Self; 6] {
+        [
+            || Site::new(false).imported("azure", AZURE),
+            || Site::new(false).imported("container", CONTAINER),
+            || Site::new(true).imported("certificates", CERTIFICATES),
+            || Site::new(false).imported("group", GROUP),
+            || Site::new(false).imported("public pull", PUBLIC_PULL),
+            || Site::new(false).imported("recipe", DOCS),
+        ]
     }
 }
 
@@ -250,6 +336,85 @@ const RECIPE: &str = r#"
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_read_timeout 900;
+        }
+    }
+"#;
+
+/// The container that is told by variables where the registry is.
+const CONTAINER: &str = r#"
+    server {
+        listen LISTEN ssl;
+        server_name registry.test;
+        add_header Docker-Distribution-Api-Version registry/2.0 always;
+        ssl_certificate CERTIFICATE;
+        ssl_certificate_key PRIVATE_KEY;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Original-URI $request_uri;
+        proxy_set_header Docker-Distribution-Api-Version registry/2.0;
+        proxy_read_timeout 300s;
+        proxy_send_timeout 300s;
+        client_max_body_size 0;
+        location / {
+            auth_basic "Restricted";
+            auth_basic_user_file HTPASSWD;
+            proxy_pass UPSTREAM;
+        }
+        location /v1/_ping { auth_basic off; return 200 'V2 registry'; }
+    }
+"#;
+
+/// The other container: as `AZURE`, with a group of one server.
+const GROUP: &str = r#"
+    server_tokens off;
+    upstream docker-registry { server REGISTRY; }
+    server {
+        listen LISTEN ssl default_server;
+        ssl_certificate CERTIFICATE;
+        ssl_certificate_key PRIVATE_KEY;
+        ssl_protocols TLSv1 TLSv1.1 TLSv1.2;
+        add_header Strict-Transport-Security "max-age=31536000; includeSubdomains";
+        proxy_set_header Host       $http_host;
+        proxy_set_header X-Real-IP  $remote_addr;
+        client_max_body_size 0;
+        chunked_transfer_encoding on;
+        location / {
+            auth_basic              "Restricted";
+            auth_basic_user_file    HTPASSWD;
+            proxy_pass http://docker-registry;
+        }
+        location /_ping { auth_basic off; proxy_pass http://docker-registry; }
+        location /v1/_ping { auth_basic off; proxy_pass http://docker-registry; }
+    }
+"#;
+
+/// The recipe as the documentation has it, with its group and its map.
+const DOCS: &str = r#"
+    upstream docker-registry { server REGISTRY; }
+    map $upstream_http_docker_distribution_api_version $docker_distribution_api_version { '' 'registry/2.0'; }
+    server {
+        listen LISTEN ssl;
+        server_name registry.test;
+        ssl_certificate CERTIFICATE;
+        ssl_certificate_key PRIVATE_KEY;
+        ssl_protocols TLSv1.1 TLSv1.2;
+        ssl_prefer_server_ciphers on;
+        ssl_session_cache shared:SSL:10m;
+        client_max_body_size 0;
+        chunked_transfer_encoding on;
+        location /v2/ {
+            if ($http_user_agent ~ "^(docker\/1\.(3|4|5(?!\.[0-9]-dev))|Go ).*$" ) { return 404; }
+            auth_basic "Registry realm";
+            auth_basic_user_file HTPASSWD;
+            add_header 'Docker-Distribution-Api-Version' $docker_distribution_api_version always;
+            proxy_pass                          http://docker-registry;
+            proxy_set_header  Host              $http_host;
+            proxy_set_header  X-Real-IP         $remote_addr;
+            proxy_set_header  X-Forwarded-For   $proxy_add_x_forwarded_for;
+            proxy_set_header  X-Forwarded-Proto $scheme;
+            proxy_read_timeout                  900;
         }
     }
 "#;

@@ -21,11 +21,26 @@ fn dockgate_answers_as_nginx_did_but_for_what_is_written_down() {
     let mut comparison = Comparison::new(wanted::WANTED);
     for fronts in [
         Fronts::azure(),
+        Fronts::container(),
         Fronts::recipe(),
+        Fronts::documentation(),
         Fronts::certificates(),
         Fronts::public_pull(),
     ] {
         comparison.run(&fronts);
+    }
+    comparison.end();
+}
+
+/// Of the differences that are meant, an import has those that no setting can take back.
+#[test]
+fn what_is_imported_from_nginxs_lines_answers_as_they_did() {
+    if !need(&["nginx", "docker-registry", "setpriv", "htpasswd"]) {
+        return;
+    }
+    let mut comparison = Comparison::new(wanted::IMPORTED).allowing(wanted::WANTED);
+    for fronts in Fronts::imports() {
+        comparison.run(&fronts());
     }
     comparison.end();
 }

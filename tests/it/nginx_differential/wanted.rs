@@ -2,9 +2,16 @@
 
 use super::compare::Wanted;
 
-const ALL: &[&str] = &["azure", "recipe", "certificates", "public pull"];
+const ALL: &[&str] = &[
+    "azure",
+    "container",
+    "group",
+    "recipe",
+    "certificates",
+    "public pull",
+];
 /// Those whose nginx asks for a password.
-const PASSWORDS: &[&str] = &["azure", "recipe", "public pull"];
+const PASSWORDS: &[&str] = &["azure", "container", "group", "recipe", "public pull"];
 /// Those whose nginx has one location for `/v2/`, and a site of its own beside it.
 const BESIDE_A_SITE: &[&str] = &["recipe", "public pull"];
 
@@ -56,7 +63,7 @@ pub const WANTED: &[Wanted] = &[
     Wanted {
         fronts: ALL,
         steps: &["*"],
-        lines: &["-server: nginx/*"],
+        lines: &["-server: nginx*"],
         why: "which software answers is nobody's business",
     },
     Wanted {
@@ -84,7 +91,7 @@ pub const WANTED: &[Wanted] = &[
         why: "the same, which nginx leaves out of errors, with the letter case of RFC 6797",
     },
     Wanted {
-        fronts: &["azure"],
+        fronts: &["azure", "container"],
         steps: &["*"],
         lines: &["-docker-distribution-api-version: registry/2.0"],
         why: "nginx adds a second one to the registry's own; the gate says it once",
@@ -102,7 +109,7 @@ pub const WANTED: &[Wanted] = &[
         why: "once on every answer, wherever it comes from",
     },
     Wanted {
-        fronts: &["azure"],
+        fronts: &["azure", "group"],
         steps: &["upload/*", "push/*"],
         lines: &[
             "-location: http://FRONT/v2/*",
@@ -206,6 +213,15 @@ pub const WANTED: &[Wanted] = &[
         why: "/v2 is answered as what it means",
     },
     Wanted {
+        fronts: &["container"],
+        steps: &["ping/v0"],
+        lines: &[
+            "-status 401",
+            "-www-authenticate: Basic realm=\"Restricted\"",
+        ],
+        why: "both pings are answered to everybody, and tell nothing; this nginx asked for a password at one of them",
+    },
+    Wanted {
         fronts: ALL,
         steps: &["ping/*"],
         lines: &[
@@ -214,6 +230,7 @@ pub const WANTED: &[Wanted] = &[
             "-content-type: text/*",
             "-body <html>*",
             "-body 404 page not found\\n",
+            "-body V2 registry",
             "+status 200",
             JSON,
             "+x-docker-registry-standalone: true",
@@ -341,10 +358,10 @@ pub const WANTED: &[Wanted] = &[
         why: "limits.manifest_size is refused before it is forwarded, with the size that is allowed",
     },
     Wanted {
-        fronts: &["azure", "certificates"],
+        fronts: &["azure", "container", "certificates"],
         steps: &["agent/docker-1.5", "agent/go-1.1"],
         lines: &["-status 200", "-body {}", "+status 404"],
-        why: "clients.reject_old_docker is on unless it is switched off; these two had no such rule",
+        why: "clients.reject_old_docker is on unless it is switched off; these had no such rule",
     },
     Wanted {
         fronts: ALL,
@@ -356,5 +373,33 @@ pub const WANTED: &[Wanted] = &[
             r#"+body {"errors":[{"code":"UNSUPPORTED","message":"this client is too old*"#,
         ],
         why: "the same refusal, with its reason",
+    },
+];
+
+/// Where what is imported answers otherwise as well.
+pub const IMPORTED: &[Wanted] = &[
+    Wanted {
+        fronts: &["azure"],
+        steps: &["*"],
+        lines: &["+strict-transport-security: max-age=31536000; includeSubdomains"],
+        why: "the value that nginx had, on refusals too",
+    },
+    Wanted {
+        fronts: &["group"],
+        steps: &["*"],
+        lines: &["+strict-transport-security: max-age=31536000; includeSubdomains"],
+        why: "the same",
+    },
+    Wanted {
+        fronts: &["group"],
+        steps: &["*"],
+        lines: &["+docker-distribution-api-version: registry/2.0"],
+        why: "once on every answer; this nginx added none to its own",
+    },
+    Wanted {
+        fronts: &["group"],
+        steps: &["*/head-nobody"],
+        lines: &["-content-length: 172"],
+        why: "the length of a page without the version of nginx",
     },
 ];
