@@ -19,6 +19,10 @@ use tokio::net::UnixDatagram;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
+use crate::config::ListenAddress;
+
+use super::accept::text;
+
 /// The manager reads its messages at once; one that has not within this time goes without this message.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -121,12 +125,12 @@ impl Manager {
 
     async fn tell(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else { return };
-        let mut text = String::new();
+        let mut message = String::new();
         for state in states {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{state}");
+            let _ = writeln!(message, "{state}");
         }
-        let sent = match timeout(PATIENCE, socket.send(text.as_bytes())).await {
+        let sent = match timeout(PATIENCE, socket.send(message.as_bytes())).await {
             Ok(sent) => sent.map(|_| ()),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
@@ -139,6 +143,17 @@ impl Manager {
         }
         self.lost.store(lost, Ordering::Relaxed);
     }
+}
+
+/// How a gate fares, for `systemctl status`.
+pub(super) fn status(addresses: &[ListenAddress], reloaded: bool) -> String {
+    let addresses: Vec<_> = addresses.iter().map(text).collect();
+    let fares = if reloaded {
+        ""
+    } else {
+        "; the last reload failed, what was before stays in force: see the log"
+    };
+    format!("serving on {}{fares}", addresses.join(", "))
 }
 
 /// A line break in the path of a socket must not begin another message.

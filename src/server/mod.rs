@@ -42,8 +42,10 @@ pub use signal::{Command, commands};
 
 use accept::Listening;
 use connection::Door;
-use reload::{Reloader, door};
+use manager::status;
+use reload::{Reloader, blocking, door, reloaded};
 use settings::{Live, Phase, Settings};
+use signal::second_stop;
 use watch::Watch;
 
 /// Without one byte in either direction for this long, a body's connection is given up (nginx: `client_body_timeout`
@@ -258,7 +260,7 @@ impl Bound {
         let mut sweeping = JoinSet::new();
         let live = reloader.live.clone();
         sweeping.spawn(sweep::run(live.clone()));
-        manager.ready(&status(&addresses, Some(&reloader))).await;
+        manager.ready(&status(&addresses, true)).await;
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -271,14 +273,16 @@ impl Bound {
                     Some(Command::Reload) => {
                         manager.reloading().await;
                         reloader = blocking(reloader, Reloader::reload).await;
-                        manager.ready(&status(&addresses, reloader.as_ref())).await;
+                        manager.ready(&status(&addresses, reloaded(reloader.as_ref()))).await;
                         continue;
                     }
                     Some(Command::Stop) | None => break,
                 },
             };
             reloader = blocking(reloader, work).await;
-            manager.status(&status(&addresses, reloader.as_ref())).await;
+            manager
+                .status(&status(&addresses, reloaded(reloader.as_ref())))
+                .await;
         }
         sweeping.shutdown().await;
         let drain = reloader.as_ref().map_or(LOOK, |r| r.config.timeouts.drain);
@@ -305,41 +309,6 @@ impl Bound {
         }
         ended
     }
-}
-
-/// How it fares, in one line for `systemctl status`.
-fn status(addresses: &[ListenAddress], reloader: Option<&Reloader>) -> String {
-    let addresses: Vec<_> = addresses.iter().map(accept::text).collect();
-    let fares = match reloader {
-        Some(reloader) if reloader.again.is_none() => "",
-        _ => "; the last reload failed, what was before stays in force: see the log",
-    };
-    format!("serving on {}{fares}", addresses.join(", "))
-}
-
-/// Looks at files, and reads them, off the async threads: they may lie on a slow or dead file system.
-async fn blocking(reloader: Option<Reloader>, work: fn(&mut Reloader)) -> Option<Reloader> {
-    let mut reloader = reloader?;
-    let done = tokio::task::spawn_blocking(move || {
-        work(&mut reloader);
-        reloader
-    });
-    match done.await {
-        Ok(reloader) => Some(reloader),
-        Err(error) => {
-            tracing::error!(%error, "reloading is broken until a restart; serving goes on; please report this");
-            None
-        }
-    }
-}
-
-async fn second_stop(commands: &mut mpsc::Receiver<Command>) {
-    while let Some(command) = commands.recv().await {
-        if command == Command::Stop {
-            return;
-        }
-    }
-    std::future::pending::<()>().await;
 }
 
 impl fmt::Debug for Server {

@@ -250,6 +250,30 @@ impl Reloader {
     }
 }
 
+/// Looks at files, and reads them, off the async threads: they may lie on a slow or dead file system.
+pub(super) async fn blocking(
+    reloader: Option<Reloader>,
+    work: fn(&mut Reloader),
+) -> Option<Reloader> {
+    let mut reloader = reloader?;
+    let done = tokio::task::spawn_blocking(move || {
+        work(&mut reloader);
+        reloader
+    });
+    match done.await {
+        Ok(reloader) => Some(reloader),
+        Err(error) => {
+            tracing::error!(%error, "reloading is broken until a restart; serving goes on; please report this");
+            None
+        }
+    }
+}
+
+/// Whether what lies on the disk is in force.
+pub(super) fn reloaded(reloader: Option<&Reloader>) -> bool {
+    reloader.is_some_and(|reloader| reloader.again.is_none())
+}
+
 fn upstream_files(config: &Config) -> Vec<PathBuf> {
     let Some(upstream) = config.upstream() else {
         return Vec::new();

@@ -44,3 +44,13 @@ pub fn commands() -> io::Result<mpsc::Receiver<Command>> {
     });
     Ok(receiver)
 }
+
+/// Comes back when told to stop once more.
+pub(super) async fn second_stop(commands: &mut mpsc::Receiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if command == Command::Stop {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
