@@ -3,8 +3,8 @@
 //! This file is the plan of the house. Rooms stand in blocks, and a room imports only from the blocks above its
 //! own; `tests/it/layers.rs` holds it to that. Reading from top to bottom is reading the layers.
 //!
-//! Planned, each with its place: `webhook` (events to others) beside `auth`. Being built: `metrics` (what is counted) in a
-//! block of its own before the instruments; `acme` (certificates from an authority) among the services.
+//! Planned, each with its place: `webhook` (events to others) beside `auth`. Being built: `acme` (certificates from an
+//! authority) among the services.
 
 // Words: pure, no I/O.
 mod body;
@@ -24,6 +24,9 @@ mod route;
 
 // Files of its own.
 mod state;
+
+// What is counted: every room from here on may say what happened.
+mod metrics;
 
 // Instruments.
 mod telemetry;
