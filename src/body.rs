@@ -135,57 +135,66 @@ pub(crate) enum End {
     Abandoned,
 }
 
+/// Who is told what becomes of a body.
+pub(crate) trait Watch {
+    /// So many bytes went through.
+    fn passed(&mut self, bytes: u64);
+
+    /// It has ended, after so many bytes in all. Told once.
+    fn ended(&mut self, end: End, bytes: u64);
+}
+
 pin_project! {
     /// Counts a body's bytes and tells once, when it ends, how it ended. Trailers are dropped on the way: neither
     /// side of a registry uses them, and a trailer must never become a header.
-    pub(crate) struct Watched<B, F>
+    pub(crate) struct Watched<B, W>
     where
-        F: FnMut(End, u64),
+        W: Watch,
     {
         #[pin]
         inner: B,
         bytes: u64,
         told: bool,
-        tell: F,
+        watch: W,
     }
 
-    impl<B, F> PinnedDrop for Watched<B, F>
+    impl<B, W> PinnedDrop for Watched<B, W>
     where
-        F: FnMut(End, u64),
+        W: Watch,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if !*this.told {
-                (this.tell)(End::Abandoned, *this.bytes);
+                this.watch.ended(End::Abandoned, *this.bytes);
             }
         }
     }
 }
 
-impl<B, F> Watched<B, F>
+impl<B, W> Watched<B, W>
 where
     B: HttpBody,
-    F: FnMut(End, u64),
+    W: Watch,
 {
     /// Watches `inner`; a body that has no bytes to begin with ends here and now.
-    pub(crate) fn new(inner: B, mut tell: F) -> Self {
+    pub(crate) fn new(inner: B, mut watch: W) -> Self {
         let told = inner.is_end_stream();
         if told {
-            tell(End::Complete, 0);
+            watch.ended(End::Complete, 0);
         }
         Self {
             inner,
             bytes: 0,
             told,
-            tell,
+            watch,
         }
     }
 }
 
-impl<B, F> HttpBody for Watched<B, F>
+impl<B, W> HttpBody for Watched<B, W>
 where
     B: HttpBody<Data = Bytes, Error = BoxError>,
-    F: FnMut(End, u64),
+    W: Watch,
 {
     type Data = Bytes;
     type Error = BoxError;
@@ -200,10 +209,11 @@ where
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         *this.bytes += data.len() as u64;
+                        this.watch.passed(data.len() as u64);
                         // hyper does not poll a body of known length beyond its last byte.
                         if this.inner.is_end_stream() && !*this.told {
                             *this.told = true;
-                            (this.tell)(End::Complete, *this.bytes);
+                            this.watch.ended(End::Complete, *this.bytes);
                         }
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
@@ -214,7 +224,7 @@ where
             };
             if !*this.told {
                 *this.told = true;
-                (this.tell)(end.0, *this.bytes);
+                this.watch.ended(end.0, *this.bytes);
             }
             return Poll::Ready(end.1);
         }
@@ -237,13 +247,27 @@ mod tests {
 
     type Ends = Arc<Mutex<Vec<(End, u64)>>>;
 
-    fn watched(body: Body) -> (Watched<Body, impl FnMut(End, u64)>, Ends) {
-        let ends = Ends::default();
-        let told = Arc::clone(&ends);
-        let body = Watched::new(body, move |end, bytes| {
-            told.lock().unwrap().push((end, bytes));
-        });
-        (body, ends)
+    #[derive(Default)]
+    struct Notes {
+        passed: u64,
+        ends: Ends,
+    }
+
+    impl Watch for Notes {
+        fn passed(&mut self, bytes: u64) {
+            self.passed += bytes;
+        }
+
+        fn ended(&mut self, end: End, bytes: u64) {
+            assert_eq!(self.passed, bytes, "all of them were told before");
+            self.ends.lock().unwrap().push((end, bytes));
+        }
+    }
+
+    fn watched(body: Body) -> (Watched<Body, Notes>, Ends) {
+        let notes = Notes::default();
+        let ends = Arc::clone(&notes.ends);
+        (Watched::new(body, notes), ends)
     }
 
     #[tokio::test]

@@ -16,12 +16,14 @@ use std::fmt;
 use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use crate::config;
 use crate::identity::Identity;
+use crate::metrics::{Check, Logins};
 use crate::peer::{Address, Peer};
 use crate::turns::Source;
 
@@ -47,6 +49,7 @@ pub(crate) struct Authenticator {
     queue: Queue,
     delays: Delays,
     checks: usize,
+    logins: Logins,
 }
 
 impl fmt::Debug for Authenticator {
@@ -70,6 +73,7 @@ impl Authenticator {
     pub(crate) fn load(
         auth: &config::Auth,
         limits: &config::Limits,
+        logins: Logins,
     ) -> Result<(Self, Vec<Warning>), Error> {
         let keyed = RandomState::new();
         let (passwords, warnings) = match &auth.htpasswd {
@@ -84,6 +88,7 @@ impl Authenticator {
             queue: Queue::new(limits.password_checks),
             delays: Delays::new(),
             checks: limits.password_checks,
+            logins,
         };
         Ok((authenticator, warnings))
     }
@@ -176,21 +181,44 @@ impl Authenticator {
         credentials: &Credentials,
         address: Address,
     ) -> Result<Arc<str>, Refusal> {
+        let check = self.judge(credentials, address).await;
+        let check = check.inspect_err(|refusal| {
+            self.logins.checked(match refusal {
+                Refusal::Busy { .. } => Check::Refused,
+                _ => Check::Failed,
+            });
+        })?;
+        self.logins.checked(check);
+        match check {
+            Check::Right | Check::RememberedRight => name_of(credentials.user()),
+            _ => {
+                self.logins.failed();
+                Err(Refusal::Wrong)
+            }
+        }
+    }
+
+    async fn judge(&self, credentials: &Credentials, address: Address) -> Result<Check, Refusal> {
         let passwords = self.passwords.load_full();
         let (user, password) = (credentials.user(), credentials.password());
-        let candidate = passwords.find(user).ok_or(Refusal::Wrong)?;
+        let Some(candidate) = passwords.find(user) else {
+            return Ok(Check::Wrong);
+        };
         let attempt = self.memory.digest(user, password, candidate);
         let source = Source::from(address);
         match self.memory.known(&attempt).await {
-            Some(true) => return name_of(user),
+            Some(true) => return Ok(Check::RememberedRight),
             Some(false) => {
                 self.delays.repeated(user, source).await;
-                return Err(Refusal::Wrong);
+                return Ok(Check::RememberedWrong);
             }
             None => {}
         }
         let login = self.delays.begin(user, source).await?;
+        // An equal attempt at the same time waits for the first one's verdict.
+        let computed = AtomicBool::new(false);
         let check = async {
+            computed.store(true, Ordering::Relaxed);
             let _checking = login.turn().await?;
             let place = self.queue.enter(source).await?;
             let hash = Zeroizing::new(candidate.hash.to_vec());
@@ -210,10 +238,13 @@ impl Authenticator {
             }
             Ok(right)
         };
-        if !self.memory.verdict(attempt, check).await? {
-            return Err(Refusal::Wrong);
-        }
-        name_of(user)
+        let right = self.memory.verdict(attempt, check).await?;
+        Ok(match (right, computed.into_inner()) {
+            (true, true) => Check::Right,
+            (true, false) => Check::RememberedRight,
+            (false, true) => Check::Wrong,
+            (false, false) => Check::RememberedWrong,
+        })
     }
 
     /// Whether the right password lets somebody in under this name.
@@ -311,7 +342,7 @@ mod tests {
             body_size: None,
             password_checks: 1,
         };
-        Authenticator::load(&auth, &limits)
+        Authenticator::load(&auth, &limits, Logins::default())
     }
 
     fn peer(last: u8) -> Peer {

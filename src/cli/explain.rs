@@ -12,6 +12,7 @@ use crate::auth::Authenticator;
 use crate::auth::Groups;
 use crate::config::{ClientAuth, Config, ListenAddress, Listener};
 use crate::identity::Identity;
+use crate::metrics::Logins;
 use crate::net::TrustedNetworks;
 use crate::oci::{Digest, Reference, RepositoryName};
 use crate::route;
@@ -79,7 +80,8 @@ fn decide(
     }
     if let Some(user) = &question.user {
         let (authenticator, warnings) =
-            Authenticator::load(&config.auth, &config.limits).map_err(|f| vec![chain(&f)])?;
+            Authenticator::load(&config.auth, &config.limits, Logins::default())
+                .map_err(|f| vec![chain(&f)])?;
         notes.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
         if !authenticator.knows(user) {
             let because = match &config.auth.htpasswd {

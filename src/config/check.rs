@@ -14,6 +14,7 @@ use super::upstream::UpstreamUrl;
 pub(super) fn check(source: &Source<'_>, config: &Config) {
     satisfy_all(source, config);
     own_address(source, config);
+    admin_address(source, config);
     plaintext_passwords(source, config);
     nobody(source, config);
     rules(source, config);
@@ -109,21 +110,49 @@ fn own_address(source: &Source<'_>, config: &Config) {
     let Some(upstream) = config.upstream() else {
         return;
     };
-    let listens =
-        config
-            .listeners
-            .iter()
-            .any(|listener| match (&upstream.url, &listener.address) {
-                (UpstreamUrl::Unix(path), ListenAddress::Unix(socket)) => path == socket,
-                (
-                    UpstreamUrl::Http { host, port } | UpstreamUrl::Https { host, port },
-                    ListenAddress::Tcp(socket),
-                ) => port == &socket.port() && is_this_machine(host, socket),
-                _ => false,
-            });
+    let ours = config.listeners.iter().map(|listener| &listener.address);
+    let mut ours = ours.chain(&config.admin);
+    let listens = ours.any(|address| match (&upstream.url, address) {
+        (UpstreamUrl::Unix(path), ListenAddress::Unix(socket)) => path == socket,
+        (
+            UpstreamUrl::Http { host, port } | UpstreamUrl::Https { host, port },
+            ListenAddress::Tcp(socket),
+        ) => port == &socket.port() && is_this_machine(host, socket),
+        _ => false,
+    });
     if listens {
         let text = "is the address of a listener: dockgate would be its own registry; move one of them to another port";
         source.fault(place(source, "upstream", "url"), "upstream.url", text);
+    }
+}
+
+/// The two would take the address from each other, or, worse, one of them would not be where it was put.
+fn admin_address(source: &Source<'_>, config: &Config) {
+    let Some(admin) = &config.admin else {
+        return;
+    };
+    let mut listeners = config.listeners.iter();
+    if let Some(listener) = listeners.find(|listener| collide(&listener.address, admin)) {
+        let text = format!(
+            "\"{}\" is where clients connect (listener.address = \"{}\"); give [admin] a port of its own",
+            shown_address(admin),
+            shown_address(&listener.address)
+        );
+        source.fault(place(source, "admin", "address"), "admin.address", text);
+    }
+}
+
+/// Whether both cannot be listened on.
+fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
+    match (one, other) {
+        (ListenAddress::Unix(one), ListenAddress::Unix(other)) => one == other,
+        (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => {
+            let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() != 0
+                && one.port() == other.port()
+                && (one.ip() == other.ip() || (everywhere && one.is_ipv4() == other.is_ipv4()))
+        }
+        _ => false,
     }
 }
 

@@ -174,7 +174,7 @@ pub(super) fn files(
 }
 
 /// Where to listen, or what is wrong with it and what was probably meant.
-fn address(text: &str, folder: &Path) -> Result<ListenAddress, String> {
+pub(super) fn address(text: &str, folder: &Path) -> Result<ListenAddress, String> {
     if let Some(socket) = text.strip_prefix("unix:") {
         return Ok(ListenAddress::Unix(socket_path(socket, folder)?));
     }

@@ -4,6 +4,7 @@
 //! was written (`source`, each value with its line or variable) and what is meant (`types`, where nothing invalid
 //! exists). One file for each section reads the first into the second; all faults are reported at once.
 
+mod admin;
 mod auth;
 mod check;
 mod container;
@@ -52,7 +53,7 @@ const PACKAGED: &str = "usr/share/dockgate/proxy.toml";
 
 /// One of each table, so that reading it asks for every key.
 const ONE_OF_EACH: &str = "[[listener]]\n[listener.tls]\n[[listener.tls.certificates]]\n[[rule]]\n[upstream]\n\
-     [registry.filesystem]\n[registry.s3]\n[registry.azure.credentials]\n[registry.gcs]\n";
+     [registry.filesystem]\n[registry.s3]\n[registry.azure.credentials]\n[registry.gcs]\n[admin]\n";
 
 /// A configuration that was loaded, and what to tell the person who loaded it.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,7 +193,6 @@ fn meant(
 
 /// Reads every section; `None` after a fault that leaves nothing to go on with.
 fn read(top: &Section<'_>) -> Option<Config> {
-    not_carried(top);
     let state_dir = top.path("state_dir");
     let state_dir = state_dir.unwrap_or_else(|| top.folder().join("dockgate-data"));
     let backend = backend(top, &state_dir);
@@ -205,6 +205,7 @@ fn read(top: &Section<'_>) -> Option<Config> {
     let limits = top.table("limits", limits::read);
     let timeouts = top.table("timeouts", limits::timeouts);
     let log = top.table("log", limits::log);
+    let admin = top.optional("admin", admin::read).flatten();
     top.finish();
     Some(Config {
         state_dir,
@@ -219,6 +220,7 @@ fn read(top: &Section<'_>) -> Option<Config> {
         limits,
         timeouts,
         log,
+        admin,
     })
 }
 
@@ -237,10 +239,6 @@ fn backend(top: &Section<'_>, state_dir: &Path) -> Option<Backend> {
             None
         }
     }
-}
-
-fn not_carried(top: &Section<'_>) {
-    top.not_carried("admin", "remove it");
 }
 
 /// Unknown keys and variables, each with the known one that was probably meant.

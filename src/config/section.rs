@@ -92,38 +92,6 @@ impl<'s> Section<'s> {
         values
     }
 
-    /// A setting or table that is planned and not carried yet. It is refused, because a rule that is written and not
-    /// enforced is a hole.
-    pub(super) fn not_carried(&self, key: &'static str, meanwhile: &str) {
-        self.asked.borrow_mut().insert(key);
-        let text = format!("is not carried by this release yet; {meanwhile}");
-        if let Some((name, _)) = self.table.and_then(|table| table.get_key_value(key)) {
-            let place = self.source.line(&name.span());
-            self.source.fault(place, &self.path_of(key), &text);
-        }
-        for prefix in &self.prefixes {
-            let name = variable(prefix, key);
-            let below = format!("{name}_");
-            for (found, variable) in self.source.variables.range(name.clone()..) {
-                if found != &name && !found.starts_with(&below) {
-                    continue;
-                }
-                if !is_noise(found, &variable.value) {
-                    self.source
-                        .asked_variables
-                        .borrow_mut()
-                        .insert(found.clone());
-                    let place = Place::Variable(variable.label.clone());
-                    self.source.fault(
-                        place,
-                        &self.path_of(key),
-                        format!("{} {text}", self.path_of(key)),
-                    );
-                }
-            }
-        }
-    }
-
     /// Whether anything was written, right or wrong.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.find(key).is_some()

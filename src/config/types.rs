@@ -37,6 +37,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What is written where.
     pub log: Log,
+    /// Where the operator's tools ask for metrics, health and readiness; `None`: nowhere.
+    pub admin: Option<ListenAddress>,
 }
 
 impl Config {

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::error::TokenFault;
 use crate::handler::Asked;
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 use crate::peer::Peer;
 
 /// Proves who is asking.
@@ -34,12 +35,13 @@ impl Desk {
     /// All that is wrong with it.
     pub(super) fn load(
         config: &Config,
+        metrics: &Metrics,
         previous: Option<&Self>,
     ) -> Result<(Self, Vec<auth::Warning>), Vec<auth::Error>> {
         let kept = previous.map(|old| &old.authenticator);
         let authenticator = match kept.filter(|old| old.is_made_of(&config.auth, &config.limits)) {
             Some(kept) => Ok((Arc::clone(kept), Vec::new())),
-            None => Authenticator::load(&config.auth, &config.limits)
+            None => Authenticator::load(&config.auth, &config.limits, metrics.logins())
                 .map(|(new, told)| (Arc::new(new), told)),
         };
         let file = config.auth.groups.as_deref();

@@ -17,11 +17,16 @@ use tracing::{debug, error};
 
 use crate::body::Body;
 use crate::body::End;
+use crate::body::Watch;
 use crate::body::Watched;
 use crate::error::Error;
 use crate::header::Origin;
 use crate::header::origin;
 use crate::identity::Identity;
+use crate::metrics;
+use crate::metrics::Answerer;
+use crate::metrics::Tally;
+use crate::metrics::UpstreamFault;
 use crate::net::TrustedNetworks;
 use crate::peer::Address;
 use crate::peer::Peer;
@@ -33,7 +38,9 @@ use crate::telemetry::RequestLine;
 use crate::telemetry::chain;
 
 use super::challenge::About;
+use super::counts::Counts;
 use super::strict::named_host;
+use super::upload::Received;
 
 /// One request, from its head to the end of its answer.
 #[derive(Debug)]
@@ -41,19 +48,22 @@ pub(super) struct Exchange {
     begun: Instant,
     origin: Origin,
     request_id: HeaderValue,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
     /// The client holds its body back until it is told to send it, and may send it though it was refused.
     expects_continue: bool,
     entry: Entry,
     about: About,
     log: Option<AccessLog>,
+    tally: Tally,
+    counts: Arc<Counts>,
     told: bool,
 }
 
 /// What nginx logs for a client that went away before it was answered; no client ever sees it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// The embedded registry among the backends.
+/// The registry behind the gate among the backends, and the embedded one.
+const UPSTREAM: &str = "upstream";
 const EMBEDDED: &str = "registry";
 
 /// A body of ours was cut, because its bytes could not be read.
@@ -66,6 +76,7 @@ impl Exchange {
         parts: &Parts,
         trusted: &TrustedNetworks,
         log: Option<AccessLog>,
+        counts: &Arc<Counts>,
     ) -> Self {
         let host = named_host(parts);
         let origin = origin(peer, host.as_ref(), &parts.headers, trusted);
@@ -113,6 +124,8 @@ impl Exchange {
             entry,
             about: About::default(),
             log,
+            tally: counts.requests.begin(),
+            counts: Arc::clone(counts),
             told: false,
         }
     }
@@ -123,10 +136,11 @@ impl Exchange {
         status: StatusCode,
         reason: &'static str,
         log: Option<AccessLog>,
+        counts: &Arc<Counts>,
     ) -> Self {
         let mut parts = http::Request::new(()).into_parts().0;
         parts.headers.clear();
-        let mut exchange = Self::begin(peer, &parts, &TrustedNetworks::default(), log);
+        let mut exchange = Self::begin(peer, &parts, &TrustedNetworks::default(), log, counts);
         exchange.entry.request = None;
         exchange.entry.status = status;
         exchange.entry.reason = Some(reason);
@@ -172,13 +186,15 @@ impl Exchange {
     }
 
     /// Where the bytes of the request's body are counted.
-    pub(super) fn received(&self) -> Arc<AtomicU64> {
+    pub(super) fn received(&self) -> Arc<Received> {
         Arc::clone(&self.received)
     }
 
     /// Notes what is asked for.
     pub(super) fn route(&mut self, route: &Route) {
         let access = route.access();
+        self.tally.routed(&route.target);
+        self.received.flows_into(self.tally.flow());
         self.entry.repository = access.repository.map(|name| name.as_str().to_owned());
         self.about = About {
             scope: access.scope(),
@@ -240,32 +256,25 @@ impl Exchange {
         if self.entry.backend == Some(EMBEDDED) {
             return response.map(|body| self.watch_ours(body));
         }
-        response.map(|body| {
-            let tell = move |end: End, bytes: u64| self.tell(end, bytes);
-            Watched::new(body, tell).boxed_unsync()
-        })
+        response.map(|body| Watched::new(body, self).boxed_unsync())
     }
 
     /// A body of our own that breaks is a matter for the operator: the store has failed in the middle of it.
-    fn watch_ours(mut self, body: Body) -> Body {
+    fn watch_ours(self, body: Body) -> Body {
         let broken: Arc<OnceLock<String>> = Arc::default();
         let cause = Arc::clone(&broken);
+        let counts = Arc::clone(&self.counts);
         let body = body.map_err(move |error| {
-            let _ = cause.set(chain(&*error));
+            if cause.set(chain(&*error)).is_ok() {
+                counts.cut(&*error);
+            }
             error
         });
-        let tell = move |end: End, bytes: u64| {
-            if let Some(text) = broken.get() {
-                error!(
-                    request.id = self.entry.request_id,
-                    reason = STORAGE_ERROR,
-                    repo = self.entry.repository,
-                    "answer cut short: {text}"
-                );
-            }
-            self.tell(end, bytes);
+        let ours = Ours {
+            exchange: self,
+            broken,
         };
-        Watched::new(body, tell).boxed_unsync()
+        Watched::new(body, ours).boxed_unsync()
     }
 
     fn tell(&mut self, end: End, bytes: u64) {
@@ -275,11 +284,14 @@ impl Exchange {
             End::Complete => {}
             // It is the body of the registry, behind us or ours, that did not come to its end.
             End::Cut if entry.backend == Some(EMBEDDED) => entry.reason = Some(STORAGE_ERROR),
-            End::Cut => entry.reason = entry.reason.or(Some("upstream_truncated")),
+            End::Cut => {
+                entry.reason = entry.reason.or(Some("upstream_truncated"));
+                self.counts.upstream.failed(UpstreamFault::Truncated);
+            }
             End::Abandoned => entry.reason = entry.reason.or(Some("client_aborted")),
         }
         entry.bytes_sent = bytes;
-        entry.bytes_received = self.received.load(Ordering::Relaxed);
+        entry.bytes_received = self.received.bytes();
         entry.duration = self.begun.elapsed();
         entry.time = Timestamp::now();
         debug!(
@@ -288,9 +300,56 @@ impl Exchange {
             ?end,
             "request ended"
         );
+        self.tally.ended(&metrics::Ended {
+            method: entry.request.as_ref().map(|line| &line.method),
+            status: entry.status,
+            backend: match entry.backend {
+                Some(UPSTREAM) => Answerer::Upstream,
+                Some(EMBEDDED) => Answerer::Registry,
+                _ => Answerer::Gate,
+            },
+            duration: entry.duration,
+            reason: entry.reason,
+        });
         if let Some(log) = &self.log {
             log.write(entry);
         }
+    }
+}
+
+impl Watch for Exchange {
+    fn passed(&mut self, bytes: u64) {
+        self.tally.sent(bytes);
+    }
+
+    fn ended(&mut self, end: End, bytes: u64) {
+        self.tell(end, bytes);
+    }
+}
+
+/// An exchange whose answer is the embedded registry's.
+struct Ours {
+    exchange: Exchange,
+    /// What the store said when it failed in the middle of the answer.
+    broken: Arc<OnceLock<String>>,
+}
+
+impl Watch for Ours {
+    fn passed(&mut self, bytes: u64) {
+        self.exchange.tally.sent(bytes);
+    }
+
+    fn ended(&mut self, end: End, bytes: u64) {
+        if let Some(text) = self.broken.get() {
+            let entry = &self.exchange.entry;
+            error!(
+                request.id = entry.request_id,
+                reason = STORAGE_ERROR,
+                repo = entry.repository,
+                "answer cut short: {text}"
+            );
+        }
+        self.exchange.tell(end, bytes);
     }
 }
 

@@ -5,7 +5,9 @@
 
 mod agents;
 mod challenge;
+mod counts;
 mod desk;
+mod document;
 mod exchange;
 mod limit;
 mod strict;
@@ -19,12 +21,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{
-    ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    WWW_AUTHENTICATE,
+    CONNECTION, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
@@ -47,13 +47,12 @@ use crate::handler::hidden;
 use crate::header::API_VERSION;
 use crate::header::REQUEST_ID;
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 use crate::net::TrustedNetworks;
 use crate::peer::Peer;
 use crate::peer::Scheme;
 use crate::registry;
 use crate::registry::Swept;
-use crate::response::error_document;
-use crate::response::json;
 use crate::route::Action;
 use crate::route::Route;
 use crate::storage::OpenError;
@@ -63,7 +62,9 @@ use crate::upstream::Upstream;
 
 use agents::UserAgents;
 use challenge::Challenger;
+use counts::Counts;
 use desk::Desk;
+use document::{document, head};
 use exchange::Exchange;
 use limit::Limits;
 use upload::Upload;
@@ -80,6 +81,7 @@ pub(crate) struct Gateway {
     strict_transport_security: Option<HeaderValue>,
     challenger: Challenger,
     access_log: Option<AccessLog>,
+    counts: Arc<Counts>,
 }
 
 /// Why a gateway cannot be built.
@@ -108,10 +110,11 @@ impl Gateway {
     pub(crate) fn build(
         config: &Config,
         access_log: Option<AccessLog>,
+        metrics: &Metrics,
         previous: Option<&Self>,
     ) -> Result<(Self, Vec<auth::Warning>), Vec<BuildError>> {
-        let desk = Desk::load(config, previous.map(|old| &old.desk));
-        let backend = backend(config, previous.map(|old| &old.backend));
+        let desk = Desk::load(config, metrics, previous.map(|old| &old.desk));
+        let backend = backend(config, metrics, previous.map(|old| &old.backend));
         let agents = UserAgents::new(&config.clients);
         match (desk, backend, agents) {
             (Ok((desk, warnings)), Ok(backend), Ok(agents)) => Ok((
@@ -125,6 +128,7 @@ impl Gateway {
                     strict_transport_security: config.headers.strict_transport_security.clone(),
                     challenger: Challenger::new(config),
                     access_log,
+                    counts: Arc::new(Counts::of(metrics)),
                 },
                 warnings,
             )),
@@ -153,7 +157,24 @@ impl Gateway {
     /// # Errors
     /// The store of the embedded registry does not answer.
     pub(crate) async fn check(&self) -> Result<(), Error> {
-        self.backend.check().await
+        let checked = self.backend.check().await;
+        checked.inspect_err(|error| self.counts.refused(error))
+    }
+
+    /// Whether content can be had now; a registry behind the gate is asked.
+    ///
+    /// # Errors
+    /// It does not answer, or says itself that it is broken.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        self.backend.ready().await
+    }
+
+    /// The word for where content comes from.
+    pub(crate) fn content(&self) -> &'static str {
+        match self.backend {
+            Backend::Upstream(_) => "upstream",
+            Backend::Registry(_) => "store",
+        }
     }
 
     /// Removes what clients of the embedded registry left behind; of a registry behind the gate that is its own job.
@@ -163,7 +184,11 @@ impl Gateway {
     pub(crate) async fn sweep(&self) -> Result<Swept, registry::Error> {
         match &self.backend {
             Backend::Upstream(_) => Ok(Swept::default()),
-            Backend::Registry(embedded) => embedded.sweep().await,
+            Backend::Registry(embedded) => {
+                let swept = embedded.sweep().await;
+                self.counts.swept(swept.as_ref());
+                swept
+            }
         }
     }
 
@@ -182,7 +207,8 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let mut exchange = Exchange::begin(peer, &parts, &self.trusted, self.access_log.clone());
+        let log = self.access_log.clone();
+        let mut exchange = Exchange::begin(peer, &parts, &self.trusted, log, &self.counts);
         let walked = AssertUnwindSafe(self.walk(peer, parts, body, &mut exchange))
             .catch_unwind()
             .await
@@ -244,6 +270,7 @@ impl Gateway {
         };
         let (response, upstream_status) = handle(&self.backend, permit, call, body).await?;
         exchange.upstream(upstream_status);
+        self.counts.done(&route, &identity);
         Ok(response)
     }
 
@@ -279,6 +306,7 @@ impl Gateway {
     fn refuse(&self, error: &Error, exchange: &mut Exchange) -> Response<Body> {
         let answer = error.answer();
         exchange.reason(answer.reason);
+        self.counts.refused(error);
         if answer.alarm {
             exchange.alarm(error);
         }
@@ -303,23 +331,12 @@ impl Gateway {
         reason: &'static str,
         message: &str,
     ) -> Bytes {
-        let exchange = Exchange::unread(peer, status, reason, self.access_log.clone());
+        let log = self.access_log.clone();
+        let exchange = Exchange::unread(peer, status, reason, log, &self.counts);
         let answer = Answer::unread(status, reason, message);
         let mut response = document(&answer, exchange.request_id());
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());
-        let length = response.body().size_hint().lower();
-        let mut text =
-            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n")
-                .into_bytes();
-        let now = httpdate::fmt_http_date(std::time::SystemTime::now());
-        text.extend_from_slice(format!("date: {now}\r\n").as_bytes());
-        for (name, value) in response.headers() {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(value.as_bytes());
-            text.extend_from_slice(b"\r\n");
-        }
-        text.extend_from_slice(b"\r\n");
+        let mut text = head(status, &response);
         let response = exchange.finish(response);
         // The body is all there: one frame, without waiting.
         if let Some(Some(Ok(frame))) = response.into_body().frame().now_or_never() {
@@ -341,10 +358,14 @@ impl Gateway {
 }
 
 /// Where content comes from.
-fn backend(config: &Config, previous: Option<&Backend>) -> Result<Backend, Vec<BuildError>> {
+fn backend(
+    config: &Config,
+    metrics: &Metrics,
+    previous: Option<&Backend>,
+) -> Result<Backend, Vec<BuildError>> {
     match &config.backend {
         config::Backend::Upstream(section) => {
-            let loaded = Upstream::load(section).map(Backend::Upstream);
+            let loaded = Upstream::load(section, metrics.upstream()).map(Backend::Upstream);
             loaded.map_err(|all| all.into_iter().map(BuildError::from).collect())
         }
         config::Backend::Registry(section) => {
@@ -363,27 +384,3 @@ const NO_SNIFFING: (HeaderName, HeaderValue) = (
     http::header::X_CONTENT_TYPE_OPTIONS,
     HeaderValue::from_static("nosniff"),
 );
-
-/// The answer of an error, but for what depends on the request.
-fn document(answer: &Answer, request_id: &HeaderValue) -> Response<Body> {
-    let request = request_id.to_str().unwrap_or_default();
-    let detail = |missing| match missing {
-        None => serde_json::json!({ "request": request }),
-        Some(digest) => serde_json::json!({ "request": request, "digest": digest }),
-    };
-    let details: Vec<_> = match answer.missing.as_slice() {
-        [] => vec![detail(None)],
-        missing => missing.iter().map(|digest| detail(Some(digest))).collect(),
-    };
-    let text = error_document(answer.code, &answer.message, &details);
-    let mut response = json(answer.status, text);
-    let headers = response.headers_mut();
-    headers.extend(answer.headers.clone());
-    if let Some(allow) = answer.allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
-    }
-    if let Some(after) = answer.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
-    }
-    response
-}

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 
 use crate::body::BoxError;
 use crate::body::ClientFault;
+use crate::metrics::Flow;
 
 /// A body that does not move for this long is given up, as nginx's `client_body_timeout` does. There is no limit to
 /// the whole: an upload may take days as long as it moves.
@@ -29,11 +30,39 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Nothing for this long ends the draining early.
 const DRAIN_SILENCE: Duration = Duration::from_secs(5);
 
+/// The bytes that came of a request's body.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    bytes: AtomicU64,
+    /// Where they are counted while they come, from the route on; before it nobody reads them.
+    flow: OnceLock<Flow>,
+}
+
+impl Received {
+    /// Counts what comes from now on here too.
+    pub(super) fn flows_into(&self, flow: Flow) {
+        // A request has one route.
+        let _ = self.flow.set(flow);
+    }
+
+    /// All of them until now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, more: u64) -> u64 {
+        if let Some(flow) = self.flow.get() {
+            flow.add(more);
+        }
+        self.bytes.fetch_add(more, Ordering::Relaxed) + more
+    }
+}
+
 /// A request body. Dropping it before its end drains what is left, within a bound, while the answer is on its way.
 #[derive(Debug)]
 pub(super) struct Upload {
     inner: Option<Incoming>,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
     limit: Option<u64>,
     timer: Option<Pin<Box<Sleep>>>,
     /// The client waits for `100 Continue`, which hyper sends with the first look at the body: until then there is
@@ -45,7 +74,7 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Takes a request's body into care; `received` counts its bytes.
-    pub(super) fn new(body: Incoming, head: &Parts, received: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(body: Incoming, head: &Parts, received: Arc<Received>) -> Self {
         Self {
             inner: Some(body),
             received,
@@ -70,7 +99,7 @@ impl Upload {
 
     fn count(&self, data: &Bytes) -> Result<(), ClientFault> {
         let more = data.len() as u64;
-        let received = self.received.fetch_add(more, Ordering::Relaxed) + more;
+        let received = self.received.add(more);
         match self.limit {
             Some(limit) if received > limit => Err(ClientFault::TooLarge(limit)),
             _ => Ok(()),

@@ -440,7 +440,7 @@ mod tests {
                 tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
             }
         });
-        let upstream = Upstream::load(&config::Upstream {
+        let settings = config::Upstream {
             url: config::UpstreamUrl::Http {
                 host: "127.0.0.1".into(),
                 port,
@@ -451,7 +451,8 @@ mod tests {
             max_connections: 4,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
-        });
+        };
+        let upstream = Upstream::load(&settings, crate::metrics::Upstream::default());
         (upstream.unwrap(), requests)
     }
 

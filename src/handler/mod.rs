@@ -60,6 +60,17 @@ impl Backend {
             Self::Registry(embedded) => Ok(embedded.registry().check().await?),
         }
     }
+
+    /// Whether content can be had now; a registry behind the gate is asked.
+    ///
+    /// # Errors
+    /// It does not answer, or says itself that it is broken.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        match self {
+            Self::Upstream(upstream) => Ok(upstream.check().await?),
+            Self::Registry(_) => self.check().await,
+        }
+    }
 }
 
 /// One request as a handler gets it, but for its body.

@@ -242,15 +242,17 @@ impl All {
 
 fn build() -> Family<Vec<(&'static str, &'static str)>, Gauge> {
     let build: Family<_, Gauge> = Family::default();
-    let labels = vec![
-        ("version", env!("CARGO_PKG_VERSION")),
-        (
-            "commit",
-            option_env!("DOCKGATE_COMMIT").unwrap_or("unknown"),
-        ),
-    ];
+    let labels = vec![("version", env!("CARGO_PKG_VERSION")), ("commit", commit())];
     let _ = build.get_or_create_owned(&labels).set(1);
     build
+}
+
+/// What the build script wrote in brackets behind the version: hash and date, where it could.
+fn commit() -> &'static str {
+    let built_as = option_env!("DOCKGATE_BUILT_AS").unwrap_or_default();
+    let bracket = built_as.split_once(" (").map(|(_, rest)| rest);
+    let commit = bracket.and_then(|rest| rest.strip_suffix(')'));
+    commit.unwrap_or("unknown")
 }
 
 fn now() -> u64 {

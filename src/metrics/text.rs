@@ -1,4 +1,4 @@
-//! The two texts that scrapers read: OpenMetrics 1.0, and the older text format of Prometheus (0.0.4).
+//! The two texts that scrapers read: `OpenMetrics` 1.0, and the older text format of Prometheus (0.0.4).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 /// How the numbers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// OpenMetrics 1.0.
+    /// `OpenMetrics` 1.0.
     OpenMetrics,
     /// Prometheus 0.0.4.
     Classic,
 }
 
 impl Format {
-    /// The one that a scraper asks for: OpenMetrics where its `Accept` names it.
+    /// The one that a scraper asks for: `OpenMetrics` where its `Accept` names it.
     pub(crate) fn wanted(accept: &str) -> Self {
         let names = |range: &str| {
             let name = range.split(';').next().unwrap_or_default().trim();

@@ -126,6 +126,8 @@ pub(crate) struct Referrers {
 pub(crate) struct Swept {
     /// Abandoned uploads that were removed.
     pub uploads: u64,
+    /// Uploads that are left.
+    pub open: u64,
 }
 
 impl Registry {

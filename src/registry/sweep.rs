@@ -60,6 +60,8 @@ impl Registry {
                 };
                 if self.sweep_upload(&upload, expiry).await? {
                     swept.uploads += 1;
+                } else {
+                    swept.open += 1;
                 }
             }
         }

@@ -16,10 +16,12 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::config::ListenAddress;
+use crate::metrics;
 use crate::peer::Address;
 
 use super::activated;
 use super::connection::{self, Door};
+use super::reload::Reloader;
 use super::settings::{Live, Phase};
 use super::transport::Socket;
 
@@ -85,7 +87,7 @@ impl Listening {
         }
     }
 
-    async fn accept(&self) -> io::Result<(Socket, Address)> {
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Address)> {
         match self {
             Self::Tcp(tcp) => {
                 let (stream, address) = tcp.accept().await?;
@@ -98,14 +100,37 @@ impl Listening {
     }
 }
 
+/// A loop for each listener.
+pub(super) fn loops(
+    listening: Vec<Listening>,
+    addresses: &[ListenAddress],
+    reloader: &Reloader,
+    phases: &watch::Receiver<Phase>,
+) -> JoinSet<()> {
+    let places = Arc::new(Semaphore::new(reloader.config.limits.connections));
+    let mut loops = JoinSet::new();
+    for ((listening, door), address) in listening.into_iter().zip(&reloader.doors).zip(addresses) {
+        loops.spawn(run(
+            listening,
+            Arc::clone(door),
+            reloader.live.clone(),
+            Arc::clone(&places),
+            phases.clone(),
+            reloader.metrics.listener(&text(address)),
+        ));
+    }
+    loops
+}
+
 /// Accepts until the server drains, then waits for the connections; returns when the last is done. Dropping the future
 /// cuts them.
-pub(super) async fn run(
+async fn run(
     listening: Listening,
     door: Arc<ArcSwap<Door>>,
     live: Live,
     places: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
+    counts: metrics::Listener,
 ) {
     let mut changes = phase.clone();
     let mut connections = JoinSet::new();
@@ -114,24 +139,27 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             () = connection::draining(&mut changes) => break,
-            Some(ended) = connections.join_next() => note(ended),
+            Some(ended) = connections.join_next() => note(ended, &counts),
             accepted = listening.accept() => match accepted {
                 Ok((socket, address)) => {
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        counts.refused();
                         // The newest is refused, so that those who are served go on being served.
                         if crowd.is_due() {
                             warn!(peer.addr = %address, "connection refused: limits.connections are open");
                         }
                         continue;
                     };
-                    let task = connection::serve(socket, address, door.load_full(), live.clone(), phase.clone());
+                    let open = counts.accepted();
+                    let task = connection::serve(socket, address, door.load_full(), live.clone(), phase.clone(), counts.clone());
                     connections.spawn(async move {
                         task.await;
-                        drop(place);
+                        drop((place, open));
                     });
                 }
                 Err(error) if is_the_peers(&error) => debug!(%error, "connection lost before it was accepted"),
                 Err(error) => {
+                    counts.accept_failed();
                     if failures.is_due() {
                         warn!(%error, "cannot accept connections; trying again (raise the limit of open files?)");
                     }
@@ -142,14 +170,15 @@ pub(super) async fn run(
     }
     drop(listening);
     while let Some(ended) = connections.join_next().await {
-        note(ended);
+        note(ended, &counts);
     }
 }
 
-fn note(ended: Result<(), tokio::task::JoinError>) {
+fn note(ended: Result<(), tokio::task::JoinError>, counts: &metrics::Listener) {
     if let Err(error) = ended
         && error.is_panic()
     {
+        counts.panicked();
         tracing::error!(%error, "a connection ended in a panic; others go on; please report this");
     }
 }
@@ -234,10 +263,10 @@ fn hint(error: &io::Error) -> &'static str {
             "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the binary, AmbientCapabilities= in its unit, or a socket unit that opens it)"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have the address; correct listener.address"
+            "this machine does not have the address; correct it in the configuration"
         }
         io::ErrorKind::NotFound => "its folder does not exist; create it",
-        _ => "correct listener.address",
+        _ => "correct the address in the configuration",
     }
 }
 

@@ -16,6 +16,9 @@ use tokio::time::timeout;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::Gateway;
+use crate::metrics;
+use crate::metrics::Failure;
+use crate::metrics::Word as _;
 use crate::peer::Address;
 use crate::peer::Peer;
 use crate::peer::Scheme;
@@ -67,6 +70,7 @@ pub(super) async fn serve(
     door: Arc<Door>,
     live: Live,
     mut phase: watch::Receiver<Phase>,
+    counts: metrics::Listener,
 ) {
     let span = debug_span!("connection", peer.addr = %address, tls.sni = tracing::field::Empty);
     let deadline = live.settings().timeouts.handshake;
@@ -74,8 +78,14 @@ pub(super) async fn serve(
         let address = if door.proxy_protocol {
             match preliminary(deadline, &mut phase, proxy_protocol::read(&mut socket)).await {
                 Ok(Ok(told)) => told.map_or(address, |told: SocketAddr| Address::Ip(told)),
-                Ok(Err(error)) => return debug!(%error, "connection refused"),
-                Err(why) => return debug!(reason = why, "connection refused: no PROXY header"),
+                Ok(Err(error)) => {
+                    counts.failed(Failure::ProxyHeader);
+                    return debug!(%error, "connection refused");
+                }
+                Err(why) => {
+                    counts.failed(why);
+                    return debug!(reason = why.word(), "connection refused: no PROXY header");
+                }
             }
         } else {
             address
@@ -98,6 +108,7 @@ pub(super) async fn serve(
                 peer.tls_version = handshake.version;
                 peer.certificate = handshake.certificate;
                 tracing::Span::current().record("tls.sni", peer.sni.as_deref());
+                counts.handshake(handshake.version, handshake.resumed);
                 debug!(tls.resumed = handshake.resumed, "handshake done");
                 let client = Client::new(peer, handshake.standing);
                 if handshake.http2 {
@@ -106,12 +117,18 @@ pub(super) async fn serve(
                     http1(stream, client, live, phase).await;
                 }
             }
-            Ok(Err(error)) => debug!(
-                reason = error.code(),
-                error = chain(&error),
-                "handshake failed"
-            ),
-            Err(why) => debug!(reason = why, "handshake not finished"),
+            Ok(Err(error)) => {
+                counts.failed(error.failure());
+                debug!(
+                    reason = error.code(),
+                    error = chain(&error),
+                    "handshake failed"
+                );
+            }
+            Err(why) => {
+                counts.failed(why);
+                debug!(reason = why.word(), "handshake not finished");
+            }
         }
     }
     .instrument(span)
@@ -124,10 +141,10 @@ async fn preliminary<T>(
     deadline: Duration,
     phase: &mut watch::Receiver<Phase>,
     work: impl Future<Output = T>,
-) -> Result<T, &'static str> {
+) -> Result<T, Failure> {
     tokio::select! {
-        done = timeout(deadline, work) => done.map_err(|_| "timeout"),
-        () = draining(phase) => Err("drain"),
+        done = timeout(deadline, work) => done.map_err(|_| Failure::Timeout),
+        () = draining(phase) => Err(Failure::Drain),
     }
 }
 

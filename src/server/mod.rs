@@ -2,6 +2,7 @@
 
 mod accept;
 mod activated;
+mod admin;
 mod connection;
 mod framing;
 mod guard;
@@ -9,6 +10,7 @@ mod held;
 mod manager;
 mod proxy_protocol;
 mod pulse;
+mod readiness;
 mod reload;
 mod settings;
 mod signal;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, mpsc, watch as phases};
+use tokio::sync::{mpsc, watch as phases};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 use tracing::{info, warn};
@@ -30,6 +32,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::config::ListenAddress;
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 use crate::telemetry::AccessLog;
 use crate::telemetry::chain;
 use crate::tls::ServerTls;
@@ -74,6 +77,7 @@ pub struct Server {
     doors: Vec<Door>,
     gateway: Gateway,
     access_log: Option<AccessLog>,
+    metrics: Metrics,
     warnings: Vec<String>,
     /// What was handed over to each listener.
     handed: Vec<Option<activated::Socket>>,
@@ -83,6 +87,7 @@ pub struct Server {
 pub struct Bound {
     listening: Vec<Listening>,
     addresses: Vec<ListenAddress>,
+    admin: Option<(Listening, ListenAddress)>,
     reloader: Reloader,
     manager: Manager,
 }
@@ -102,7 +107,9 @@ impl Server {
     /// # Errors
     /// One line for each fault of each file.
     pub fn load(config: Config) -> Result<Self, Vec<String>> {
-        let access_log = config.log.access.map(AccessLog::start).transpose();
+        let metrics = Metrics::new();
+        let start = |format| AccessLog::start(format, metrics.lines_lost());
+        let access_log = config.log.access.map(start).transpose();
         let access_log =
             access_log.map_err(|e| vec![format!("log.access: no thread to write it: {e}")])?;
         let mut warnings = Vec::new();
@@ -122,7 +129,7 @@ impl Server {
                 Err(errors) => faults.extend(errors.iter().map(|e| chain(e))),
             }
         }
-        match Gateway::build(&config, access_log.clone(), None) {
+        match Gateway::build(&config, access_log.clone(), &metrics, None) {
             Ok((gateway, told)) if faults.is_empty() => {
                 warnings.extend(told.iter().map(ToString::to_string));
                 Ok(Self {
@@ -130,6 +137,7 @@ impl Server {
                     doors,
                     gateway,
                     access_log,
+                    metrics,
                     warnings,
                     handed: Vec::new(),
                 })
@@ -172,22 +180,41 @@ impl Server {
             .zip(handed)
             .map(|(l, handed)| Listening::open(&l.address, handed))
             .collect::<Result<_, _>>()?;
-        let addresses = listening
+        let addresses: Vec<_> = listening
             .iter()
             .zip(listeners)
             .map(|(bound, listener)| bound.address().unwrap_or_else(|_| listener.address.clone()))
             .collect();
+        let bind_admin = |address: &ListenAddress| {
+            let bound = Listening::open(address, None)?;
+            let address = bound.address().unwrap_or_else(|_| address.clone());
+            Ok((bound, address))
+        };
+        let admin = self.config.admin.as_ref().map(bind_admin).transpose()?;
         let live = Live::new(self.gateway, Settings::of(&self.config));
-        let doors = self
-            .doors
-            .into_iter()
-            .map(|door| Arc::new(ArcSwap::from_pointee(door)));
+        let doors = self.doors.into_iter();
+        let doors: Vec<_> = doors
+            .map(|door| Arc::new(ArcSwap::from_pointee(door)))
+            .collect();
+        let names = addresses.iter().map(accept::text);
+        let known: Vec<_> = names.zip(doors.iter().cloned()).collect();
+        self.metrics.date(move || {
+            let dates = |(name, door): &(String, Arc<ArcSwap<Door>>)| {
+                let door = door.load();
+                door.tls
+                    .as_ref()
+                    .map_or_else(Vec::new, |tls| tls.dates(name))
+            };
+            known.iter().flat_map(dates).collect()
+        });
         Ok(Bound {
             listening,
             addresses,
+            admin,
             reloader: Reloader {
-                doors: doors.collect(),
+                doors,
                 live,
+                metrics: self.metrics,
                 access_log: self.access_log,
                 file: None,
                 source: None,
@@ -205,6 +232,12 @@ impl Bound {
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
+    }
+
+    /// Where it answers the operator's tools, if anywhere, with the port that the system chose.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        self.admin.as_ref().map(|(_, address)| address)
     }
 
     /// Reads the configuration again from here when it reloads; `file` is watched.
@@ -236,22 +269,13 @@ impl Bound {
         let Self {
             listening,
             addresses,
+            admin,
             mut reloader,
             ..
         } = self;
         let (phase, phases) = phases::channel(Phase::Serving);
-        let places = Arc::new(Semaphore::new(reloader.config.limits.connections));
-        let mut loops = JoinSet::new();
-        for (listening, door) in listening.into_iter().zip(&reloader.doors) {
-            let (live, places) = (reloader.live.clone(), Arc::clone(&places));
-            loops.spawn(accept::run(
-                listening,
-                Arc::clone(door),
-                live,
-                places,
-                phases.clone(),
-            ));
-        }
+        let mut loops = accept::loops(listening, &addresses, &reloader, &phases);
+        let mut watching = admin::watching(admin, &reloader, &phases);
         // Before anybody is told that we listen, and changes files in the belief that they are read already.
         reloader.start();
         for address in &addresses {
@@ -307,6 +331,7 @@ impl Bound {
             // Blocking is harmless here: nothing else runs any more.
             log.flush(FLUSH);
         }
+        watching.shutdown().await;
         ended
     }
 }

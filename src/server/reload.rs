@@ -18,6 +18,8 @@ use crate::config::Listener;
 use crate::config::ListenerTls;
 use crate::config::Loaded;
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::metrics::Reload;
 use crate::telemetry::AccessLog;
 use crate::telemetry::chain;
 use crate::tls;
@@ -45,6 +47,7 @@ pub(super) struct Reloader {
     pub(super) doors: Vec<Arc<ArcSwap<Door>>>,
     pub(super) live: Live,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) metrics: Metrics,
     /// The configuration file, where there is one, and how to read it.
     pub(super) file: Option<PathBuf>,
     pub(super) source: Option<Source>,
@@ -69,7 +72,9 @@ impl Reloader {
 
     /// Reads the certificates again as a day has passed; blocking.
     pub(super) fn renew(&mut self) {
-        self.certificates();
+        if !self.certificates() {
+            self.ended(false);
+        }
         self.watch.follow(self.files());
     }
 
@@ -94,10 +99,17 @@ impl Reloader {
         good &= self.certificates();
         good &= self.credentials();
         self.watch.follow(self.files());
-        self.again = (!good).then(|| Instant::now() + AGAIN);
+        self.ended(good);
         if good {
             info!("reloaded");
         }
+    }
+
+    /// What failed is tried again, and counted.
+    fn ended(&mut self, good: bool) {
+        self.again = (!good).then(|| Instant::now() + AGAIN);
+        self.metrics
+            .reloaded(if good { Reload::Good } else { Reload::Failed });
     }
 
     /// Puts a new configuration in force, all of it or nothing, but for what cannot change while we run.
@@ -110,7 +122,12 @@ impl Reloader {
             warn!("not changed until the next start: {key}");
         }
         let doors = self.changed_doors(&new);
-        let gateway = Gateway::build(&new, self.access_log.clone(), Some(&self.live.gateway()));
+        let gateway = Gateway::build(
+            &new,
+            self.access_log.clone(),
+            &self.metrics,
+            Some(&self.live.gateway()),
+        );
         let ((gateway, warnings), doors) = match (gateway, doors) {
             (Ok(built), Ok(doors)) => (built, doors),
             (gateway, doors) => {
@@ -314,7 +331,8 @@ mod tests {
         let file = folder.path().join("proxy.toml");
         std::fs::write(&file, "[upstream]\nurl = \"http://localhost:5000\"\n").unwrap();
         let config = Config::load(Some(&file), &[]).unwrap().config;
-        let (gateway, _) = Gateway::build(&config, None, None).unwrap();
+        let metrics = Metrics::new();
+        let (gateway, _) = Gateway::build(&config, None, &metrics, None).unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let source = {
             let (asked, file) = (Arc::clone(&asked), file.clone());
@@ -327,6 +345,7 @@ mod tests {
             doors: Vec::new(),
             live: Live::new(gateway, Settings::of(&config)),
             access_log: None,
+            metrics,
             file: Some(file),
             source: Some(Box::new(source)),
             watch: Watch::default(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::metrics::StorageFault;
+
 use super::Key;
 
 /// What lies beneath an error of a store.
@@ -50,6 +52,19 @@ pub(crate) enum Error {
         #[source]
         source: Source,
     },
+}
+
+impl Error {
+    /// How it is counted; `None` where the store is well and somebody else was faster.
+    pub(crate) fn fault(&self) -> Option<StorageFault> {
+        match self {
+            Self::Full { .. } => Some(StorageFault::Full),
+            Self::Busy(_) => None,
+            Self::Unavailable { .. } => Some(StorageFault::Unavailable),
+            Self::Corrupt { .. } => Some(StorageFault::Damaged),
+            Self::Failed { .. } => Some(StorageFault::Failed),
+        }
+    }
 }
 
 /// Why a store cannot be opened.

@@ -19,6 +19,7 @@ use super::lines::Lines;
 use super::redact::redact;
 use super::{escape_controls, field};
 use crate::config::AccessFormat;
+use crate::metrics::Count;
 use crate::peer::Address;
 
 /// Bytes of one client-controlled value in a line. Honest targets and user agents stay below; what is longer is cut and
@@ -98,22 +99,23 @@ struct Losses {
 }
 
 impl AccessLog {
-    /// Starts the writing thread.
+    /// Starts the writing thread; lines that are lost are counted in `lost`.
     ///
     /// # Errors
     ///
     /// When the system has no thread to give.
-    pub(crate) fn start(format: AccessFormat) -> io::Result<Self> {
-        Self::to(io::stdout(), format, TimeZone::system())
+    pub(crate) fn start(format: AccessFormat, lost: Count) -> io::Result<Self> {
+        Self::to(io::stdout(), format, TimeZone::system(), lost)
     }
 
     fn to(
         out: impl io::Write + Send + 'static,
         format: AccessFormat,
         zone: TimeZone,
+        lost: Count,
     ) -> io::Result<Self> {
         Ok(Self {
-            lines: Lines::start("access-log", out)?,
+            lines: Lines::start("access-log", out, lost)?,
             format,
             zone,
             losses: Arc::new(Losses {
@@ -491,7 +493,13 @@ mod tests {
     #[test]
     fn entries_reach_the_stream_before_flush_returns() {
         let memory = Memory::default();
-        let log = AccessLog::to(memory.clone(), AccessFormat::Combined, TimeZone::UTC).unwrap();
+        let log = AccessLog::to(
+            memory.clone(),
+            AccessFormat::Combined,
+            TimeZone::UTC,
+            Count::default(),
+        )
+        .unwrap();
         for _ in 0..100 {
             log.write(&entry());
         }
@@ -505,7 +513,8 @@ mod tests {
     #[test]
     fn a_stuck_stdout_delays_nobody() {
         let (release, out) = stuck();
-        let log = AccessLog::to(out, AccessFormat::Json, TimeZone::UTC).unwrap();
+        let lost = Count::default();
+        let log = AccessLog::to(out, AccessFormat::Json, TimeZone::UTC, lost.clone()).unwrap();
         for _ in 0..50_000 {
             log.write(&entry());
         }
@@ -514,5 +523,9 @@ mod tests {
         assert_ne!(log.losses.quiet_until.load(Ordering::Relaxed), 0);
         drop(release);
         assert!(log.flush(Duration::from_secs(20)));
+        let all = lost.now();
+        assert!((30_000..50_000).contains(&all), "{all}");
+        log.lines.take_lost();
+        assert_eq!(lost.now(), all, "a report takes nothing from the count");
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::metrics::Count;
+
 /// Lines that may wait; at 200 bytes each as many as `MAX_BYTES`.
 const MAX_LINES: usize = 16 * 1024;
 /// Bytes that may wait: a second or two of a busy gate, and all that a stuck log collector can cost.
@@ -27,6 +29,15 @@ pub(super) struct Lines {
 struct Shared {
     waiting: AtomicUsize,
     lost: AtomicU64,
+    /// All of them since the start.
+    all_lost: Count,
+}
+
+impl Shared {
+    fn lose(&self, lines: u64) {
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+        self.all_lost.add(lines);
+    }
 }
 
 #[derive(Debug)]
@@ -36,10 +47,18 @@ enum Command {
 }
 
 impl Lines {
-    /// Starts the thread `name` that writes to `out` until the last clone of the result is dropped.
-    pub(super) fn start(name: &str, out: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread `name` that writes to `out` until the last clone of the result is dropped. Lines that are lost
+    /// are counted in `all_lost` too.
+    pub(super) fn start(
+        name: &str,
+        out: impl Write + Send + 'static,
+        all_lost: Count,
+    ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(MAX_LINES);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            all_lost,
+            ..Shared::default()
+        });
         let writer = Writer {
             receiver,
             shared: Arc::clone(&shared),
@@ -59,7 +78,7 @@ impl Lines {
             return true;
         }
         self.shared.waiting.fetch_sub(length, Ordering::Relaxed);
-        self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        self.shared.lose(1);
         false
     }
 
@@ -125,7 +144,7 @@ impl<W: Write> Writer<W> {
                 .and_then(|()| self.out.flush())
                 .is_err()
             {
-                self.shared.lost.fetch_add(lines, Ordering::Relaxed);
+                self.shared.lose(lines);
             }
             self.shared
                 .waiting
@@ -204,7 +223,7 @@ pub(super) mod tests {
     #[test]
     fn lines_arrive_in_order_and_whole() {
         let memory = Memory::default();
-        let lines = Lines::start("test", memory.clone()).unwrap();
+        let lines = Lines::start("test", memory.clone(), Count::default()).unwrap();
         let mut expected = String::new();
         for number in 0..5000 {
             let line = format!("line {number}\n");
@@ -219,7 +238,7 @@ pub(super) mod tests {
     #[test]
     fn a_stuck_stream_costs_bounded_memory_and_no_time() {
         let (release, out) = stuck();
-        let lines = Lines::start("test", out).unwrap();
+        let lines = Lines::start("test", out, Count::default()).unwrap();
         let pushed = (0..10_000).filter(|_| lines.push(vec![b'x'; 1024])).count();
         // What waits, and the batch in the thread's hand, which counts until it is written.
         assert_eq!(pushed * 1024, MAX_BYTES);
@@ -232,7 +251,7 @@ pub(super) mod tests {
 
     #[test]
     fn lines_that_a_dead_stream_refuses_are_counted() {
-        let lines = Lines::start("test", Gone).unwrap();
+        let lines = Lines::start("test", Gone, Count::default()).unwrap();
         for _ in 0..7 {
             assert!(lines.push(b"line\n".to_vec()));
         }

@@ -23,6 +23,7 @@ pub(crate) use access::{AccessLog, Entry, RequestLine};
 use lines::Lines;
 
 use crate::config::{Level, Log, LogFormat};
+use crate::metrics::Count;
 
 /// Why logging could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,7 @@ impl Telemetry {
         log: &Log,
         out: impl io::Write + Send + 'static,
     ) -> io::Result<(Self, impl tracing::Subscriber + Send + Sync)> {
-        let lines = Lines::start("log", out)?;
+        let lines = Lines::start("log", out, Count::default())?;
         let writer = LineWriter {
             lines: lines.clone(),
             format: log.format,

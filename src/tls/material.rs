@@ -1,5 +1,6 @@
 //! One server certificate with its key: read, held against each other, and made ready for handshakes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,10 @@ pub(super) struct Material {
     pub key: Arc<CertifiedKey>,
     /// The DNS names that it is for, lower case, wildcards included.
     pub names: Vec<String>,
+    /// The file that it came from.
+    pub file: PathBuf,
+    /// From when until when the leaf is valid.
+    pub valid: (UnixTime, UnixTime),
 }
 
 impl Material {
@@ -49,20 +54,27 @@ impl Material {
             )]
         })?;
         let mut warnings: Vec<Warning> = exposed.into_iter().collect();
-        let names = judge(files, &chain, &*key, now, &mut warnings).map_err(|fault| vec![fault])?;
+        let (names, valid) =
+            judge(files, &chain, &*key, now, &mut warnings).map_err(|fault| vec![fault])?;
         let key = Arc::new(CertifiedKey::new(chain, key));
-        Ok((Self { key, names }, warnings))
+        let material = Self {
+            key,
+            names,
+            file: files.certificate.clone(),
+            valid,
+        };
+        Ok((material, warnings))
     }
 }
 
-/// Holds the chain against the key and the clock; the names of the leaf.
+/// Holds the chain against the key and the clock; the names of the leaf, and its dates.
 fn judge(
     files: &CertificateFiles,
     chain: &[CertificateDer<'static>],
     key: &dyn SigningKey,
     now: UnixTime,
     warnings: &mut Vec<Warning>,
-) -> Result<Vec<String>, Error> {
+) -> Result<(Vec<String>, (UnixTime, UnixTime)), Error> {
     let path = &files.certificate;
     let fault = |text: String| Error::file("certificate", path, text);
     let mut parsed = Vec::with_capacity(chain.len());
@@ -123,7 +135,8 @@ fn judge(
         }
     }
     warnings.extend(dates(leaf, now).map(|text| Warning::new(path, text)));
-    Ok(names(leaf, path, warnings))
+    let valid = (unix(leaf.not_before), unix(leaf.not_after));
+    Ok((names(leaf, path, warnings), valid))
 }
 
 /// What the clock says of the leaf.

@@ -71,7 +71,7 @@ pub(super) fn normal(name: &str) -> String {
 mod tests {
     use rcgen::KeyPair;
     use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use rustls::pki_types::{PrivatePkcs8KeyDer, UnixTime};
 
     use super::*;
 
@@ -81,6 +81,8 @@ mod tests {
         Material {
             key: Arc::new(CertifiedKey::new(Vec::new(), key)),
             names: names.iter().map(|&name| name.to_owned()).collect(),
+            file: "test.pem".into(),
+            valid: (UnixTime::now(), UnixTime::now()),
         }
     }
 

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use rustls::{HandshakeKind, ProtocolVersion};
+use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{ClientAuth, ListenerTls};
 use crate::identity::ClientCertificate;
+use crate::metrics::{Dated, Failure};
 
 use super::error::{Error, Warning};
 use super::judgement::Refusal;
 use super::resolver::normal;
 use super::standing::Standing;
-use super::state::State;
+use super::state::{Date, State};
 use super::stream::{Rewound, TlsStream};
 use super::verifier::REFUSED;
 use super::{first, identity};
@@ -138,6 +139,18 @@ impl ServerTls {
             .collect()
     }
 
+    /// From when until when the files in force are good; `listener` is what to call this one.
+    pub(crate) fn dates(&self, listener: &str) -> Vec<Dated> {
+        let dated = |date: &Date| Dated {
+            kind: date.kind,
+            listener: listener.to_owned(),
+            file: date.file.clone(),
+            from: date.from.as_secs(),
+            until: date.until.as_secs(),
+        };
+        self.state().dates.iter().map(dated).collect()
+    }
+
     /// One handshake. It has no deadline of its own: the caller has one.
     ///
     /// # Errors
@@ -245,6 +258,19 @@ pub(crate) struct Handshake {
     pub standing: Option<Standing>,
 }
 
+/// What clients say to a certificate of ours that they do not accept (RFC 8446 section 6.2).
+fn is_distrust(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+    )
+}
+
 /// Why a handshake did not complete. Weather, not news: for the debug log and a counter.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
@@ -268,6 +294,25 @@ impl HandshakeError {
         match self {
             Self::Certificate(_) => "client_cert",
             Self::Silent | Self::PlainHttp | Self::Io(_) => "tls",
+        }
+    }
+
+    /// How it is counted.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Silent => Failure::Silent,
+            Self::PlainHttp => Failure::PlainHttp,
+            Self::Certificate(_) => Failure::ClientCertificate,
+            Self::Io(error) => {
+                let inner = error.get_ref();
+                match inner.and_then(|error| error.downcast_ref::<rustls::Error>()) {
+                    Some(rustls::Error::AlertReceived(alert)) if is_distrust(*alert) => {
+                        Failure::Distrusted
+                    }
+                    Some(_) => Failure::Protocol,
+                    None => Failure::Broken,
+                }
+            }
         }
     }
 }

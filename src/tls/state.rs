@@ -1,8 +1,9 @@
 //! What one listener's files say, in force together: read whole, or not taken at all.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Hash, SHA256};
 use rustls::crypto::aws_lc_rs::Ticketer;
@@ -15,6 +16,7 @@ use rustls::server::{
 use rustls::version;
 
 use crate::config::{ClientAuth, ListenerTls, TlsVersion};
+use crate::metrics::Kind;
 
 use super::authority::Trust;
 use super::error::{Error, Warning};
@@ -34,6 +36,17 @@ pub(super) struct State {
     trust_digest: Vec<u8>,
     /// Counts the changes of `trust`.
     pub generation: u64,
+    /// Until when what was read is good.
+    pub dates: Vec<Date>,
+}
+
+/// A file, and from when until when its content is good.
+#[derive(Clone, Debug)]
+pub(super) struct Date {
+    pub kind: Kind,
+    pub file: PathBuf,
+    pub from: UnixTime,
+    pub until: UnixTime,
 }
 
 impl fmt::Debug for State {
@@ -110,6 +123,11 @@ impl State {
             (Some(old), Some(_)) => old.generation,
             (Some(old), None) => old.generation + 1,
         };
+        let mut dates: Vec<_> = std::iter::once(&default)
+            .chain(&more)
+            .map(Date::of)
+            .collect();
+        dates.extend(dates_of_trust(settings, trust.as_deref()));
         let resolver = Resolver::new(&default, &more);
         let config = configure(settings, http2, trust.as_ref(), resolver, resumption)
             .map_err(|error| vec![Error::Setup(error)])?;
@@ -118,9 +136,43 @@ impl State {
             trust,
             trust_digest,
             generation,
+            dates,
         };
         Ok((state, warnings))
     }
+}
+
+impl Date {
+    fn of(material: &Material) -> Self {
+        let (from, until) = material.valid;
+        Self {
+            kind: Kind::Certificate,
+            file: material.file.clone(),
+            from,
+            until,
+        }
+    }
+}
+
+/// The dates that come first: what begins to fail then is part of the file.
+fn dates_of_trust(settings: &ListenerTls, trust: Option<&Trust>) -> Vec<Date> {
+    let never = UnixTime::since_unix_epoch(Duration::ZERO);
+    let first = |kind, file: &Option<PathBuf>, until: Option<UnixTime>| {
+        let (file, until) = (file.clone()?, until?);
+        Some(Date {
+            kind,
+            file,
+            from: never,
+            until,
+        })
+    };
+    let anchors = trust.iter().flat_map(|trust| &trust.anchors);
+    let ca = anchors.map(|(_, _, until)| *until).min();
+    let lists = trust.and_then(|trust| trust.lists.as_ref());
+    let crl = lists.and_then(|lists| lists.ends().min());
+    let ca = first(Kind::ClientCa, &settings.client_ca, ca);
+    let crl = first(Kind::ClientCrl, &settings.client_crl, crl);
+    ca.into_iter().chain(crl).collect()
 }
 
 impl Resumption {

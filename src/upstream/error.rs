@@ -10,6 +10,7 @@ use hyper_util::client::legacy;
 use crate::body::ClientFault;
 use crate::body::client_fault;
 use crate::client::ConnectError;
+use crate::metrics::UpstreamFault;
 
 /// Why there is no answer from the upstream.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,19 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// How it is counted; `None` where the upstream is not at fault.
+    pub(crate) fn fault(&self) -> Option<UpstreamFault> {
+        match self {
+            Self::Busy => Some(UpstreamFault::Busy),
+            Self::Unreachable(_) => Some(UpstreamFault::Unreachable),
+            Self::ConnectTimeout(_) => Some(UpstreamFault::ConnectTimeout),
+            Self::Silent(_) => Some(UpstreamFault::Silent),
+            Self::Broken(_) => Some(UpstreamFault::Broken),
+            Self::BadAnswer { .. } => Some(UpstreamFault::BadAnswer),
+            Self::Client(_) | Self::Unsendable(_) => None,
+        }
+    }
+
     /// Sorts hyper's errors by who is at fault.
     pub(super) fn from_client(error: legacy::Error) -> Self {
         if let Some(fault) = client_fault(&error) {

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::body::empty;
@@ -26,6 +27,7 @@ use crate::client::Target;
 use crate::config;
 use crate::config::Authorization;
 use crate::config::UpstreamUrl;
+use crate::metrics;
 use crate::tls::client_config;
 use crate::turns::{Bounds, Full, Source, Turns};
 
@@ -35,6 +37,13 @@ use progress::{Patient, Progress, Watching};
 /// A request waits this long for a free connection; docker gives up its ping after 15 s.
 const QUEUE_WAIT: Duration = Duration::from_secs(10);
 
+/// Who asks whether a registry answers, as its log has it.
+const ASKING: HeaderValue = HeaderValue::from_static(concat!(
+    "dockgate/",
+    env!("CARGO_PKG_VERSION"),
+    " (readiness)"
+));
+
 /// The registry behind the gate.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -42,6 +51,7 @@ pub(crate) struct Upstream {
     connections: Turns,
     read_timeout: Duration,
     authorization: Outgoing,
+    counts: metrics::Upstream,
 }
 
 /// What the upstream gets as `Authorization`.
@@ -75,7 +85,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Names the file that cannot be used.
-    pub(crate) fn load(config: &config::Upstream) -> Result<Self, Vec<LoadError>> {
+    pub(crate) fn load(
+        config: &config::Upstream,
+        counts: metrics::Upstream,
+    ) -> Result<Self, Vec<LoadError>> {
         let mut faults = Vec::new();
         let target = match &config.url {
             UpstreamUrl::Http { host, port } => Some(Target::Tcp {
@@ -118,6 +131,7 @@ impl Upstream {
             connections: Turns::new(bounds(config.max_connections)),
             read_timeout: config.read_timeout,
             authorization,
+            counts,
         })
     }
 
@@ -140,6 +154,45 @@ impl Upstream {
         head: Head,
         body: Option<Body>,
     ) -> Result<Response<Body>, Error> {
+        let (begun, method) = (Instant::now(), head.method.clone());
+        let answer = self.attempt(head, body).await;
+        match &answer {
+            Ok(_) => self.counts.answered(&method, begun.elapsed()),
+            Err(error) => error
+                .fault()
+                .into_iter()
+                .for_each(|f| self.counts.failed(f)),
+        }
+        answer
+    }
+
+    /// Whether a registry answers: asks for `/v2/` over a connection of its own, beside the bound on connections, so that
+    /// a busy registry is not taken for a dead one. Whoever asks has a deadline.
+    ///
+    /// # Errors
+    /// It cannot be reached, or says itself that it is broken.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, ASKING);
+        let head = Head {
+            method: Method::GET,
+            path_and_query: "/v2/".to_owned(),
+            headers,
+            source: Source::Unix,
+        };
+        let request = self.request(&head, None, &Arc::new(Progress::new()))?;
+        let answer = self.client.send(request, true).await;
+        let (answer, _) = answer.map_err(Error::from_client)?;
+        if answer.status().is_server_error() {
+            return Err(Error::BadAnswer {
+                what: "it answers /v2/ with a server error",
+                source: None,
+            });
+        }
+        Ok(())
+    }
+
+    async fn attempt(&self, head: Head, body: Option<Body>) -> Result<Response<Body>, Error> {
         let place = self.connections.enter(head.source).await;
         let place = place.map_err(|Full| Error::Busy)?;
         let progress = Arc::new(Progress::new());
@@ -149,6 +202,7 @@ impl Upstream {
         let first = self.request(&head, body, &progress)?;
         let mut answer = self.exchange(first, false, &progress).await;
         if let (Err(Error::Broken(_)), Some(second)) = (&answer, second) {
+            self.counts.retried();
             answer = self.exchange(second?, true, &progress).await;
         }
         let (answer, line) = answer?;

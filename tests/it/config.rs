@@ -62,11 +62,7 @@ const BAD_VARIABLES: &[(&str, &str, &str)] = &[
     ("DOCKGATE_TOKEN_LIFETIME", "5s", "too short"),
     ("DOCKGATE_RULE_0_WHO", "nobody", "\"nobody\" is nobody"),
     ("DOCKGATE_RULE_1_WHO", "anonymous", "allows nothing"),
-    (
-        "DOCKGATE_ADMIN_ADDRESS",
-        "127.0.0.1:9090",
-        "not carried by this release",
-    ),
+    ("DOCKGATE_ADMIN_ADDRESS", "9180", "has no address"),
     ("DOCKGATE_SOMETHING_ELSE", "1", "is not a setting"),
 ];
 
@@ -532,6 +528,15 @@ fn passwords_in_clear_and_closed_doors_are_warned_of() {
     assert!(warned("").contains("nobody can come in"));
     assert!(warned("[auth]\nhtpasswd = \"htpasswd\"\n").is_empty());
     assert!(warned("[auth]\nanonymous = \"pull\"\n").is_empty());
+    let admin = |address: &str| {
+        warned(&format!(
+            "[auth]\nanonymous = \"pull\"\n[admin]\naddress = \"{address}\"\n"
+        ))
+    };
+    assert!(admin("0.0.0.0:9180").contains("open to the network"));
+    for private in ["127.0.0.1:9180", "[::1]:9180", "unix:/run/admin.sock"] {
+        assert_eq!(admin(private), "");
+    }
     let everybody = "[auth]\nanonymous = \"pull\"\n[headers]\ntrusted_proxies = [\"0.0.0.0/0\"]\n";
     assert!(
         warned(everybody).starts_with("proxy.toml:4: headers.trusted_proxies: "),
@@ -556,6 +561,11 @@ fn a_reload_names_what_it_cannot_change() {
     }
     for (name, value, said) in [
         ("DOCKGATE_STATE_DIR", "/other", vec!["state_dir"]),
+        (
+            "DOCKGATE_ADMIN_ADDRESS",
+            "127.0.0.1:9180",
+            vec!["admin.address: \"none\" stays"],
+        ),
         (
             "DOCKGATE_LISTENER_ADDRESS",
             "127.0.0.1:2",

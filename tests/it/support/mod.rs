@@ -28,6 +28,7 @@ pub mod raw;
 pub mod registry;
 pub mod relay;
 pub mod sandbox;
+pub mod scrape;
 pub mod site;
 pub mod skopeo;
 pub mod trust;

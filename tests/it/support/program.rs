@@ -116,6 +116,14 @@ impl Program {
         addresses[listener]
     }
 
+    /// Where it answers the operator's tools, by TCP.
+    #[track_caller]
+    pub fn admin(&self) -> SocketAddr {
+        let line = self.err_line("answering /metrics");
+        let (_, rest) = line.split_once("address=").unwrap();
+        rest.trim_matches('"').parse().unwrap()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();

@@ -1,0 +1,8 @@
+//! The administrator's listener through the front door: numbers, health, readiness, and what is made for Prometheus
+//! and Grafana.
+
+mod admin;
+mod gates;
+mod numbers;
+mod operations;
+mod ready;
