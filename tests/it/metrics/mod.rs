@@ -3,6 +3,7 @@
 
 mod admin;
 mod gates;
+mod made_for;
 mod numbers;
 mod operations;
 mod ready;
