@@ -3,8 +3,7 @@
 //! This file is the plan of the house. Rooms stand in blocks, and a room imports only from the blocks above its
 //! own; `tests/it/layers.rs` holds it to that. Reading from top to bottom is reading the layers.
 //!
-//! Planned, each with its place: `webhook` (events to others) beside `auth`. Being built: `acme` (certificates from an
-//! authority) among the services.
+//! Planned: `webhook` (events to others) beside `auth`.
 
 // Words: pure, no I/O.
 mod body;
@@ -41,6 +40,7 @@ mod client;
 
 // Services: they know nothing of one another.
 mod acl;
+mod acme;
 mod auth;
 mod storage;
 mod upstream;

@@ -21,6 +21,8 @@ pub(crate) struct Peer {
     pub certificate: Option<Arc<ClientCertificate>>,
     /// The listener asks every request for a client certificate (`client_auth = "required"`).
     pub certificate_required: bool,
+    /// The listener answers an authority's challenges and nothing else (`acme.http_address`).
+    pub challenges_only: bool,
 }
 
 /// A socket's far end.

@@ -286,6 +286,7 @@ mod tests {
             tls_version: None,
             certificate: who.certificate.clone(),
             certificate_required: required,
+            challenges_only: false,
         };
         let repository = RepositoryName::parse("a").ok();
         let access = Access {
@@ -423,6 +424,7 @@ mod tests {
             tls_version: None,
             certificate: who.certificate.clone(),
             certificate_required: false,
+            challenges_only: false,
         };
         acl.authorize(who, &peer, &route.unwrap().access())
             .map(|permit| permit.includes_mount())

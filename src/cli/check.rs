@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use crate::config::Config;
+use crate::config::ListenerTls;
 use crate::server::Server;
+use crate::telemetry::chain;
+use crate::tls::Issued;
 use crate::tls::found_own_certificate;
 
 use super::first_start;
@@ -47,15 +50,22 @@ fn wrong(faults: &[String]) -> u8 {
 fn files(mut config: Config) -> Result<Vec<String>, Vec<String>> {
     config.log.access = None;
     first_start::without_making(&mut config);
-    let _scratch = without_making(&mut config)?;
-    Server::load(config).map(|server| server.warnings().to_vec())
+    let mut warnings = Vec::new();
+    let _scratch = without_making(&mut config, &mut warnings)?;
+    let server = Server::load(config)?;
+    warnings.extend_from_slice(server.warnings());
+    Ok(warnings)
 }
 
 /// Listeners without a certificate get the one that was made before, or one that goes with the result.
-fn without_making(config: &mut Config) -> Result<Option<Scratch>, Vec<String>> {
+fn without_making(
+    config: &mut Config,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Scratch>, Vec<String>> {
     let state_dir = config.state_dir.clone();
     let bare = config.listeners.iter_mut().filter_map(|l| l.tls.as_mut());
-    let bare: Vec<_> = bare.filter(|tls| tls.certificate.is_none()).collect();
+    let bare = bare.filter(|tls| tls.certificate.is_none());
+    let bare: Vec<_> = bare.filter(|tls| !has_issued(tls, warnings)).collect();
     if bare.is_empty() {
         return Ok(None);
     }
@@ -86,6 +96,24 @@ fn without_making(config: &mut Config) -> Result<Option<Scratch>, Vec<String>> {
     })?;
     config.state_dir.clone_from(&scratch.0);
     Ok(Some(scratch))
+}
+
+/// Whether an authority's certificate is there that serving would show.
+fn has_issued(tls: &ListenerTls, warnings: &mut Vec<String>) -> bool {
+    match tls.issued.as_deref().map(Issued::read) {
+        None | Some(Ok(None)) => false,
+        Some(Ok(Some(_))) => true,
+        Some(Err(faults)) => {
+            let told = faults.iter().map(|fault| {
+                format!(
+                    "{}; another one will be ordered, and this one moved aside",
+                    chain(fault)
+                )
+            });
+            warnings.extend(told);
+            false
+        }
+    }
 }
 
 /// A folder for this user alone, removed at the end.

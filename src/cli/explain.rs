@@ -106,7 +106,8 @@ fn decide(
     let mut verdict = acl.explain(&identity, question.action.meant(), name);
     if verdict.allowed {
         let closed = without_certificate(config, &identity);
-        if closed.len() == config.listeners.len() {
+        let doors = config.listeners.iter().filter(|l| !l.challenges_only);
+        if closed.len() == doors.count() {
             verdict = Verdict {
                 allowed: false,
                 because: "every listener asks for a client certificate (client_auth = \"required\"), and none was brought".to_owned(),

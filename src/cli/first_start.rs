@@ -93,6 +93,7 @@ pub(super) fn without_making(config: &mut Config) {
 /// What a person types next, where nobody wrote a configuration.
 pub(super) fn greet(config: &Config, addresses: &[ListenAddress]) {
     let tcp = addresses.iter().zip(&config.listeners);
+    let tcp = tcp.filter(|(_, listener)| !listener.challenges_only);
     let first = tcp.filter_map(|(address, listener)| match address {
         ListenAddress::Tcp(socket) => Some((socket, listener.tls.is_some())),
         ListenAddress::Unix(_) => None,

@@ -294,6 +294,7 @@ mod tests {
                 tls: None,
                 proxy_protocol: false,
                 http2: true,
+                challenges_only: false,
             };
             assert_eq!(target_of_listener(&listener).authority, place);
         }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::acme;
 use super::fault::Place;
 use super::listener::{is_loopback, shown_address};
 use super::source::Source;
@@ -19,6 +20,7 @@ pub(super) fn check(source: &Source<'_>, config: &Config) {
     nobody(source, config);
     rules(source, config);
     challenge(source, config);
+    acme::check(source, config);
 }
 
 /// One word for everybody and rules beside it would say two things about the same request.
@@ -90,13 +92,14 @@ fn satisfy_all(source: &Source<'_>, config: &Config) {
     if source.has_fault_below("listener") {
         return;
     }
-    if !config.listeners.iter().any(|listener| asks(&listener)) {
+    let doors = config.listeners.iter().filter(|l| !l.challenges_only);
+    if !doors.clone().any(|listener| asks(&listener)) {
         let text = "\"all\" needs a certificate too; write client_ca and client_auth = \"optional\" or \"required\" in \
                     [listener.tls]";
         source.fault(place(), "auth.satisfy", text);
         return;
     }
-    for listener in config.listeners.iter().filter(|listener| !asks(listener)) {
+    for listener in doors.filter(|listener| !asks(listener)) {
         let text = format!(
             "\"all\" keeps every user out of the listener {}, which asks for no certificate",
             shown_address(&listener.address)
@@ -175,6 +178,7 @@ fn plaintext_passwords(source: &Source<'_>, config: &Config) {
     for listener in &config.listeners {
         if let ListenAddress::Tcp(socket) = &listener.address
             && listener.tls.is_none()
+            && !listener.challenges_only
             && !is_loopback(socket)
         {
             let text = format!(

@@ -34,12 +34,14 @@ fn default_listener() -> Listener {
         tls: Some(default_tls()),
         proxy_protocol: false,
         http2: true,
+        challenges_only: false,
     }
 }
 
 fn default_tls() -> ListenerTls {
     ListenerTls {
         certificate: None,
+        issued: None,
         more: Vec::new(),
         client_ca: None,
         client_auth: ClientAuth::Off,
@@ -81,6 +83,7 @@ fn listener(section: &Section<'_>) -> Read {
         tls,
         proxy_protocol: section.boolean("proxy_protocol").unwrap_or(false),
         http2: section.boolean("http2").unwrap_or(true),
+        challenges_only: false,
     };
     let place = understood.then(|| section.place("address"));
     Read { listener, place }
@@ -122,6 +125,7 @@ fn tls(section: &Section<'_>) -> ListenerTls {
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     ListenerTls {
         certificate,
+        issued: None,
         more: more.into_iter().flatten().collect(),
         client_ca,
         client_auth: client_auth.unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! was written (`source`, each value with its line or variable) and what is meant (`types`, where nothing invalid
 //! exists). One file for each section reads the first into the second; all faults are reported at once.
 
+mod acme;
 mod admin;
 mod auth;
 mod check;
@@ -35,6 +36,7 @@ use self::fault::{Fault, nearest};
 use self::section::Section;
 use self::source::{Source, Unknown, Variables};
 
+pub use self::acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use self::fault::Faults;
 pub use self::registry::{Azure, Gcs, Registry, S3, Storage};
 pub use self::types::{
@@ -196,7 +198,9 @@ fn read(top: &Section<'_>) -> Option<Config> {
     let state_dir = top.path("state_dir");
     let state_dir = state_dir.unwrap_or_else(|| top.folder().join("dockgate-data"));
     let backend = backend(top, &state_dir);
-    let listeners = listener::read(top);
+    let mut listeners = listener::read(top);
+    let acme = top.table("acme", |section| acme::read(section, &state_dir));
+    let acme = acme.apply(&mut listeners);
     let auth = top.table("auth", auth::read);
     let token = top.table("token", token::read);
     let rules = top.entries("rule", rule::read);
@@ -210,6 +214,7 @@ fn read(top: &Section<'_>) -> Option<Config> {
     Some(Config {
         state_dir,
         listeners,
+        acme,
         backend: backend?,
         first_user: false,
         auth,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use ipnet::IpNet;
 
+use super::acme::Acme;
 use super::registry::Registry;
 use super::upstream::{Authorization, Upstream};
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where clients connect. Never empty.
     pub listeners: Vec<Listener>,
+    /// Certificates from an authority; `None`: off.
+    pub acme: Option<Acme>,
     /// Where content comes from.
     pub backend: Backend,
     /// Nobody said who may come in: `auth.htpasswd` is made at first start, with one user.
@@ -107,6 +110,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// HTTP/2 is offered by ALPN.
     pub http2: bool,
+    /// It answers an authority's challenges in clear, and nothing else.
+    pub challenges_only: bool,
 }
 
 /// The address of a listener.
@@ -123,6 +128,8 @@ pub enum ListenAddress {
 pub struct ListenerTls {
     /// The default certificate; `None`: one is made at first start below `state_dir`.
     pub certificate: Option<CertificateFiles>,
+    /// Where a certificate from an authority will be, with its key, which is shown in place of the one that is made.
+    pub issued: Option<PathBuf>,
     /// More certificates, chosen by the names inside them.
     pub more: Vec<CertificateFiles>,
     /// CA certificates (PEM bundle) that client certificates must come from. `Some` unless `client_auth` is `Off`.

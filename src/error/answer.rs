@@ -100,7 +100,9 @@ fn route_fault(fault: &Fault) -> Answer {
         Fault::Absent(invalid) => {
             Answer::new(StatusCode::NOT_FOUND, invalid.code, "bad_path", fault)
         }
-        Fault::Unknown => Answer::new(StatusCode::NOT_FOUND, Code::NameUnknown, "no_route", fault),
+        Fault::Unknown | Fault::Elsewhere => {
+            Answer::new(StatusCode::NOT_FOUND, Code::NameUnknown, "no_route", fault)
+        }
         Fault::Method { allow } => Answer {
             allow: Some(*allow),
             ..Answer::new(

@@ -30,6 +30,7 @@ use hyper::body::Incoming;
 
 use crate::acl::Acl;
 use crate::acl::Denied;
+use crate::acme::Tokens;
 use crate::auth;
 use crate::body::Body;
 use crate::config;
@@ -80,6 +81,7 @@ pub(crate) struct Gateway {
     trusted: TrustedNetworks,
     strict_transport_security: Option<HeaderValue>,
     challenger: Challenger,
+    proofs: Tokens,
     access_log: Option<AccessLog>,
     counts: Arc<Counts>,
 }
@@ -127,6 +129,7 @@ impl Gateway {
                     trusted: TrustedNetworks::new(config.headers.trusted_proxies.clone()),
                     strict_transport_security: config.headers.strict_transport_security.clone(),
                     challenger: Challenger::new(config),
+                    proofs: previous.map(Self::tokens).unwrap_or_default(),
                     access_log,
                     counts: Arc::new(Counts::of(metrics)),
                 },
@@ -150,6 +153,11 @@ impl Gateway {
     /// Reads these files again; each that is broken leaves what was in force before.
     pub(crate) fn reload_credentials(&self) -> Vec<Result<Vec<auth::Warning>, auth::Error>> {
         self.desk.reload()
+    }
+
+    /// Where the proofs of names are put for an authority to find; the same through every reload.
+    pub(crate) fn tokens(&self) -> Tokens {
+        self.proofs.clone()
     }
 
     /// Whether content can be had, as far as that can be told without a request.
@@ -231,6 +239,7 @@ impl Gateway {
         strict::judge(&parts, &body)?;
         let route = Route::parse(&parts.method, &parts.uri, self.desk.token_path())?;
         exchange.route(&route);
+        route.is_for(peer)?;
         let mut body = self
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
@@ -257,6 +266,7 @@ impl Gateway {
             origin: exchange.origin(),
             challenge: &self.challenge(exchange, Challenge::Credentials),
             request_id: exchange.request_id(),
+            proofs: &self.proofs,
             token: self.desk.tokens().map(|tokens| Wanted {
                 tokens,
                 acl: &self.acl,

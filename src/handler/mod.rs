@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 
 use crate::acl::Acl;
 use crate::acl::Permit;
+use crate::acme::Tokens;
 use crate::body::Body;
 use crate::error::Error;
 use crate::header::Origin;
@@ -94,6 +95,8 @@ pub(crate) struct Call<'a> {
     pub challenge: &'a HeaderValue,
     /// The id under which the request stands in our log.
     pub request_id: &'a HeaderValue,
+    /// The proofs of names that an authority may ask for now.
+    pub proofs: &'a Tokens,
     /// What is wanted of the token service, where it is what is asked.
     pub token: Option<Wanted<'a>>,
 }
@@ -114,6 +117,7 @@ pub(crate) async fn handle(
     let acl = call.acl;
     match (&call.route.target, backend) {
         (Target::Ping, _) => Ok((probe::ping(permit), None)),
+        (Target::Proof(token), _) => Ok((probe::proof(permit, call.proofs, token)?, None)),
         (Target::Token(_), _) => Ok((token::issue(permit, &call)?, None)),
         (
             Target::Root

@@ -144,6 +144,7 @@ mod tests {
             tls_version: None,
             certificate: None,
             certificate_required: false,
+            challenges_only: false,
         }
     }
 

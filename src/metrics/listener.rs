@@ -19,6 +19,8 @@ words! {
         PlainHttp = "plain_http",
         /// The client does not trust the certificate that it was shown.
         Distrusted = "distrusted",
+        /// None: an authority looked at the proof of a name, and has seen it.
+        Proof = "proof",
         /// The client's own certificate was refused.
         ClientCertificate = "client_cert",
         /// The client shares no version or algorithm with us, or broke the protocol.

@@ -44,6 +44,8 @@ words! {
         Referrers = "referrers",
         /// The token service.
         Token = "token",
+        /// `/.well-known/acme-challenge/TOKEN`.
+        Proof = "proof",
     }
 }
 
@@ -119,6 +121,7 @@ impl From<&Target> for Endpoint {
             Target::Upload(..) => Self::Upload,
             Target::Referrers(..) => Self::Referrers,
             Target::Token(_) => Self::Token,
+            Target::Proof(_) => Self::Proof,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::oci::Code;
 use crate::oci::RepositoryName;
+use crate::peer::Peer;
 
-use super::{Route, Target, Verb};
+use super::{Fault, Route, Target, Verb};
 
 /// What is done to a repository, in the words of rules and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +58,28 @@ pub(crate) struct Access<'a> {
 impl Route {
     /// Whether it is about content, and not answered by the gate itself.
     pub(crate) fn reaches_a_registry(&self) -> bool {
-        !matches!(self.target, Target::Ping | Target::Token(_))
+        !matches!(
+            self.target,
+            Target::Ping | Target::Token(_) | Target::Proof(_)
+        )
+    }
+
+    /// Whether the peer's listener answers it at all.
+    ///
+    /// # Errors
+    /// It is a listener for an authority's questions alone.
+    pub(crate) fn is_for(&self, peer: &Peer) -> Result<(), Fault> {
+        if peer.challenges_only && !matches!(self.target, Target::Proof(_)) {
+            return Err(Fault::Elsewhere);
+        }
+        Ok(())
     }
 
     /// The right that this route needs.
     pub(crate) fn access(&self) -> Access<'_> {
         let reads = matches!(self.verb, Verb::Get | Verb::Head);
         let (action, repository) = match &self.target {
-            Target::Ping => (Action::Public, None),
+            Target::Ping | Target::Proof(_) => (Action::Public, None),
             Target::Token(_) => (Action::Token, None),
             Target::Root | Target::Version => (Action::Enter, None),
             Target::Catalog | Target::Search => (Action::Catalog, None),

@@ -57,6 +57,8 @@ pub(crate) enum Target {
     Referrers(RepositoryName, Digest),
     /// The token service, at the path that the configuration says.
     Token(String),
+    /// The proof of a name, by its token, for an authority (RFC 8555 section 8.3).
+    Proof(String),
 }
 
 /// The methods that the registry API has; any other is refused.
@@ -92,6 +94,9 @@ pub(crate) enum Fault {
     /// A tag that cannot exist was asked for: the same as one that does not.
     #[error("{0}")]
     Absent(#[source] Invalid),
+    /// The listener is for an authority's challenges alone.
+    #[error("this port answers ACME challenges alone; the registry is at https://")]
+    Elsewhere,
     /// No such path.
     #[error("no such path; the registry API is below /v2/")]
     Unknown,

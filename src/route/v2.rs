@@ -7,6 +7,9 @@ use crate::oci::{Code, Digest, Invalid, Reference, RepositoryName};
 use super::query;
 use super::{Fault, Target, UploadId, Verb};
 
+/// Where an authority looks for the proof of a name (RFC 8555 section 8.3).
+const PROOFS: &str = "/.well-known/acme-challenge/";
+
 /// Refuses every path that two readers could understand in two ways; what is left is used as it stands, but for
 /// the colon of a digest, which some clients percent-encode.
 pub(super) fn clean(path: &str) -> Result<Cow<'_, str>, Fault> {
@@ -45,6 +48,9 @@ pub(super) fn target(
         "/v2/_catalog" => return own(Target::Catalog),
         "/v1/search" => return own(Target::Search),
         _ => {}
+    }
+    if let Some(token) = path.strip_prefix(PROOFS) {
+        return own(Target::Proof(proof_token(token)?));
     }
     let rest = path.strip_prefix("/v2/").ok_or(Fault::Unknown)?;
     let mut parts = rest.rsplitn(4, '/');
@@ -101,6 +107,7 @@ impl Target {
             Self::Upload(name, id) => format!("/v2/{name}/blobs/uploads/{}", id.as_str()),
             Self::Referrers(name, digest) => format!("/v2/{name}/referrers/{digest}"),
             Self::Token(path) => path.clone(),
+            Self::Proof(token) => format!("{PROOFS}{token}"),
         }
     }
 
@@ -113,6 +120,7 @@ impl Target {
             | Self::Catalog
             | Self::Search
             | Self::Tags(_)
+            | Self::Proof(_)
             | Self::Referrers(..) => "GET, HEAD",
             Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
             Self::Blob(..) => "GET, HEAD, DELETE",
@@ -138,6 +146,15 @@ fn manifest_reference(text: &str, verb: Option<Verb>) -> Result<Reference, Fault
         Some(Verb::Get | Verb::Head) if invalid.code == Code::TagInvalid => Fault::Absent(invalid),
         _ => Fault::Invalid(invalid),
     })
+}
+
+/// A token is base64url (RFC 8555 section 8.3); authorities make them of 43 characters.
+fn proof_token(text: &str) -> Result<String, Fault> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if (1..=256).contains(&text.len()) && text.bytes().all(good) {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::Unknown)
 }
 
 fn upload_id(text: &str) -> Result<UploadId, Fault> {
@@ -171,6 +188,7 @@ mod tests {
         let by_digest = format!("/v2/a/manifests/{DIGEST}");
         for (method, path, action) in [
             ("GET", "/_ping", Action::Public),
+            ("GET", "/.well-known/acme-challenge/a-_9", Action::Public),
             ("GET", "/", Action::Enter),
             ("HEAD", "/v2/", Action::Enter),
             ("GET", "/v2/_catalog?n=2&last=t%2Fm", Action::Catalog),

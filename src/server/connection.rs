@@ -61,6 +61,8 @@ pub(super) struct Door {
     pub certificate_required: bool,
     /// A PROXY header comes first.
     pub proxy_protocol: bool,
+    /// An authority's challenges are answered, and nothing else.
+    pub challenges_only: bool,
 }
 
 /// Serves one connection to its end.
@@ -97,6 +99,7 @@ pub(super) async fn serve(
             tls_version: None,
             certificate: None,
             certificate_required: door.certificate_required,
+            challenges_only: door.challenges_only,
         };
         let Some(tls) = &door.tls else {
             return http1(socket, Client::new(peer, None), live, phase).await;

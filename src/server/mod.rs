@@ -12,6 +12,7 @@ mod proxy_protocol;
 mod pulse;
 mod readiness;
 mod reload;
+mod renewal;
 mod settings;
 mod signal;
 mod sweep;
@@ -24,17 +25,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, watch as phases};
+use tokio::sync::{Notify, mpsc, watch as phases};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 use tracing::{info, warn};
 
+use crate::acme::Keeper;
 use crate::config::Config;
 use crate::config::ListenAddress;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::telemetry::AccessLog;
 use crate::telemetry::chain;
+use crate::tls::Challenges;
 use crate::tls::ServerTls;
 
 pub use accept::BindError;
@@ -47,6 +50,7 @@ use accept::Listening;
 use connection::Door;
 use manager::status;
 use reload::{Reloader, blocking, door, reloaded};
+use renewal::Means;
 use settings::{Live, Phase, Settings};
 use signal::second_stop;
 use watch::Watch;
@@ -75,6 +79,7 @@ const RENEW: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Server {
     config: Config,
     doors: Vec<Door>,
+    challenges: Challenges,
     gateway: Gateway,
     access_log: Option<AccessLog>,
     metrics: Metrics,
@@ -90,6 +95,7 @@ pub struct Bound {
     admin: Option<(Listening, ListenAddress)>,
     reloader: Reloader,
     manager: Manager,
+    means: Means,
 }
 
 /// How a run ended.
@@ -115,11 +121,15 @@ impl Server {
         let mut warnings = Vec::new();
         let mut faults = Vec::new();
         let mut doors = Vec::new();
+        let challenges = Challenges::default();
+        if let Some(Err(errors)) = config.acme.as_ref().map(Keeper::check) {
+            faults.extend(errors.iter().map(|e| chain(e)));
+        }
         for listener in &config.listeners {
             let tls = listener
                 .tls
                 .as_ref()
-                .map(|tls| ServerTls::load(tls, listener.http2, &config.state_dir));
+                .map(|tls| ServerTls::load(tls, listener.http2, &config.state_dir, &challenges));
             match tls.transpose() {
                 Ok(loaded) => {
                     let (tls, told) = loaded.unzip();
@@ -135,6 +145,7 @@ impl Server {
                 Ok(Self {
                     config,
                     doors,
+                    challenges,
                     gateway,
                     access_log,
                     metrics,
@@ -191,6 +202,12 @@ impl Server {
             Ok((bound, address))
         };
         let admin = self.config.admin.as_ref().map(bind_admin).transpose()?;
+        let means = Means {
+            challenges: self.challenges,
+            tokens: self.gateway.tokens(),
+            hurry: Arc::new(Notify::new()),
+        };
+        let acme = self.config.acme.clone().map(Arc::new);
         let live = Live::new(self.gateway, Settings::of(&self.config));
         let doors = self.doors.into_iter();
         let doors: Vec<_> = doors
@@ -211,6 +228,7 @@ impl Server {
             listening,
             addresses,
             admin,
+            means,
             reloader: Reloader {
                 doors,
                 live,
@@ -220,6 +238,7 @@ impl Server {
                 source: None,
                 watch: Watch::default(),
                 again: None,
+                acme: phases::Sender::new(acme),
                 config: self.config,
             },
             manager: Manager::default(),
@@ -271,6 +290,7 @@ impl Bound {
             addresses,
             admin,
             mut reloader,
+            means,
             ..
         } = self;
         let (phase, phases) = phases::channel(Phase::Serving);
@@ -281,9 +301,11 @@ impl Bound {
         for address in &addresses {
             info!(address = accept::text(address), "listening");
         }
-        let mut sweeping = JoinSet::new();
+        let mut chores = JoinSet::new();
         let live = reloader.live.clone();
-        sweeping.spawn(sweep::run(live.clone()));
+        chores.spawn(sweep::run(live.clone()));
+        let hurry = Arc::clone(&means.hurry);
+        chores.spawn(renewal::run(reloader.acme.subscribe(), means));
         manager.ready(&status(&addresses, true)).await;
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
@@ -295,6 +317,7 @@ impl Bound {
                 _ = calendar.tick() => Reloader::renew,
                 command = commands.recv() => match command {
                     Some(Command::Reload) => {
+                        hurry.notify_one();
                         manager.reloading().await;
                         reloader = blocking(reloader, Reloader::reload).await;
                         manager.ready(&status(&addresses, reloaded(reloader.as_ref()))).await;
@@ -308,7 +331,7 @@ impl Bound {
                 .status(&status(&addresses, reloaded(reloader.as_ref())))
                 .await;
         }
-        sweeping.shutdown().await;
+        chores.shutdown().await;
         let drain = reloader.as_ref().map_or(LOOK, |r| r.config.timeouts.drain);
         info!(
             drain_s = drain.as_secs(),

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch as changes;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::acme;
+use crate::acme::Keeper;
+use crate::config::Acme;
 use crate::config::Authorization;
 use crate::config::ClientAuth;
 use crate::config::Config;
@@ -54,6 +58,8 @@ pub(super) struct Reloader {
     pub(super) watch: Watch,
     /// When to try again what failed: not every fault is in a file whose change would be seen.
     pub(super) again: Option<Instant>,
+    /// The authority in force, as it is told to whoever keeps its certificate.
+    pub(super) acme: changes::Sender<Option<Arc<Acme>>>,
 }
 
 impl Reloader {
@@ -128,15 +134,18 @@ impl Reloader {
             &self.metrics,
             Some(&self.live.gateway()),
         );
-        let ((gateway, warnings), doors) = match (gateway, doors) {
-            (Ok(built), Ok(doors)) => (built, doors),
-            (gateway, doors) => {
+        let acme = new.acme.as_ref().map_or(Ok(()), Keeper::check);
+        let ((gateway, warnings), doors) = match (gateway, doors, acme) {
+            (Ok(built), Ok(doors), Ok(())) => (built, doors),
+            (gateway, doors, acme) => {
+                let acme: Vec<acme::Error> = acme.err().unwrap_or_default();
                 let gateway = gateway.err().unwrap_or_default();
                 let doors = doors.err().unwrap_or_default();
                 for fault in gateway
                     .iter()
                     .map(|f| chain(f))
                     .chain(doors.iter().map(|f| chain(f)))
+                    .chain(acme.iter().map(|f| chain(f)))
                 {
                     error!(
                         reason = "reload_failed",
@@ -164,6 +173,11 @@ impl Reloader {
             }
         }
         self.live.swap(gateway, Settings::of(&new));
+        self.acme.send_if_modified(|acme| {
+            let changed = acme.as_deref() != new.acme.as_ref();
+            *acme = new.acme.clone().map(Arc::new);
+            changed
+        });
         self.config = Config {
             listeners: std::mem::take(&mut self.config.listeners),
             ..new
@@ -314,6 +328,7 @@ pub(super) fn door(listener: &Listener, tls: Option<ServerTls>) -> Door {
             .as_ref()
             .is_some_and(|tls| tls.client_auth == ClientAuth::Required),
         proxy_protocol: listener.proxy_protocol,
+        challenges_only: listener.challenges_only,
         tls,
     }
 }
@@ -350,6 +365,7 @@ mod tests {
             source: Some(Box::new(source)),
             watch: Watch::default(),
             again: None,
+            acme: changes::Sender::new(None),
             config,
         };
         reloader.start();

@@ -39,11 +39,13 @@ pub(super) async fn run(live: Live) {
         }
         // Not kept over the wait: a reload may have put another one in its place.
         drop(gateway);
-        sleep(PERIOD + jitter()).await;
+        sleep(PERIOD + random(JITTER)).await;
     }
 }
 
-fn jitter() -> Duration {
+/// Any time below `bound`.
+pub(super) fn random(bound: Duration) -> Duration {
     let random = RandomState::new().hash_one(0_u8);
-    Duration::from_secs(random % JITTER.as_secs())
+    let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(random % bound.max(1))
 }

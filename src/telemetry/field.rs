@@ -1,7 +1,8 @@
 //! Names of log fields, one list for the log and the access log. Units stand in the names.
 //!
 //! Beside the names below, which the JSON access log writes, events use `listener` (an address), `file`, `line`, `tls.sni`,
-//! `upstream.addr`, `error` (the chain of causes) and `lines` (a count of lost log lines).
+//! `upstream.addr`, `error` (the chain of causes) and `lines` (a count of lost log lines); those of an authority's
+//! certificate `names`, `directory`, `expires`, `left_h`, `retry_in_s` and `for_s`.
 
 /// When the answer ended, UTC, RFC 3339 with milliseconds.
 pub(crate) const TIME: &str = "time";

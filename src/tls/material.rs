@@ -140,7 +140,7 @@ fn judge(
 }
 
 /// What the clock says of the leaf.
-fn dates(leaf: &Certificate<'_>, now: UnixTime) -> Option<String> {
+pub(super) fn dates(leaf: &Certificate<'_>, now: UnixTime) -> Option<String> {
     let (from, until) = (unix(leaf.not_before), unix(leaf.not_after));
     if now > until {
         Some(format!(

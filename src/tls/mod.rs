@@ -5,12 +5,14 @@
 //! certificate desk reads certificates and lists through this door: [`Certificate`], [`RevocationList`].
 
 mod authority;
+mod challenge;
 mod client;
 mod error;
 mod examine;
 mod file;
 mod first;
 mod identity;
+mod issued;
 mod judgement;
 mod material;
 mod reading;
@@ -26,6 +28,7 @@ mod tests;
 mod verifier;
 mod x509;
 
+pub(crate) use challenge::{Challenges, Proving};
 pub(crate) use client::{
     ClientStream, ClientTls, ConnectError, client_config, unverified_client, verified_client,
 };
@@ -33,6 +36,7 @@ pub(crate) use error::Error;
 pub(crate) use examine::{Refusal, Shown, Trust, examining_client, refusal};
 pub(crate) use first::found_own_certificate;
 pub(crate) use identity::client_certificate_file;
+pub(crate) use issued::Issued;
 pub(crate) use reading::{certificate_file, is_signed_by, key_file, list_file};
 pub(crate) use server::{Prepared, ServerTls};
 pub(crate) use standing::Standing;

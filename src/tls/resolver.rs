@@ -7,6 +7,7 @@ use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::challenge::{self, Challenges};
 use super::material::Material;
 
 /// The certificates of one listener. Several for one name are tried in the order of the configuration, so that an
@@ -17,10 +18,12 @@ pub(super) struct Resolver {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// `*.parent`, by parent.
     wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// What an authority is shown that proves a name.
+    challenges: Challenges,
 }
 
 impl Resolver {
-    pub(super) fn new(default: &Material, more: &[Material]) -> Self {
+    pub(super) fn new(default: &Material, more: &[Material], challenges: Challenges) -> Self {
         let mut exact: HashMap<_, Vec<_>> = HashMap::new();
         let mut wildcard: HashMap<_, Vec<_>> = HashMap::new();
         for material in std::iter::once(default).chain(more) {
@@ -37,6 +40,7 @@ impl Resolver {
             default: Arc::clone(&default.key),
             exact,
             wildcard,
+            challenges,
         }
     }
 
@@ -58,6 +62,10 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if challenge::is_asked_for(&hello) {
+            // Without a name that is being proven there is nothing to show, and the handshake fails.
+            return self.challenges.find(hello.server_name()?);
+        }
         Some(self.choose(hello.server_name(), hello.signature_schemes()))
     }
 }
@@ -93,7 +101,7 @@ mod tests {
         let first = material(&["both.test", "*.wild.test"], &rcgen::PKCS_ED25519);
         let second = material(&["both.test", "exact.wild.test", "dot.test."], p256);
         let more = [first.clone(), second.clone()];
-        let resolver = Resolver::new(&default, &more);
+        let resolver = Resolver::new(&default, &more, Challenges::default());
         let (ed25519, ecdsa) = (
             SignatureScheme::ED25519,
             SignatureScheme::ECDSA_NISTP256_SHA256,

@@ -15,11 +15,12 @@ use crate::config::{ClientAuth, ListenerTls};
 use crate::identity::ClientCertificate;
 use crate::metrics::{Dated, Failure};
 
+use super::challenge::{self, Challenges};
 use super::error::{Error, Warning};
 use super::judgement::Refusal;
 use super::resolver::normal;
 use super::standing::Standing;
-use super::state::{Date, State};
+use super::state::{Date, Source, State};
 use super::stream::{Rewound, TlsStream};
 use super::verifier::REFUSED;
 use super::{first, identity};
@@ -40,6 +41,7 @@ struct Shared {
     settings: ArcSwap<ListenerTls>,
     http2: bool,
     state_dir: PathBuf,
+    challenges: Challenges,
     state: ArcSwap<State>,
 }
 
@@ -51,7 +53,8 @@ pub(crate) struct Prepared {
 }
 
 impl ServerTls {
-    /// Reads all files, and makes a certificate of our own below `state_dir` where the settings name none.
+    /// Reads all files, and makes a certificate of our own below `state_dir` where the settings name none. Where they
+    /// want one from an authority, `challenges` are answered.
     ///
     /// # Errors
     ///
@@ -60,12 +63,19 @@ impl ServerTls {
         tls: &ListenerTls,
         http2: bool,
         state_dir: &Path,
+        challenges: &Challenges,
     ) -> Result<(Self, Vec<Warning>), Vec<Error>> {
-        let (state, warnings) = State::load(tls, http2, state_dir, None)?;
+        let source = Source {
+            http2,
+            state_dir,
+            challenges,
+        };
+        let (state, warnings) = State::load(tls, &source, None)?;
         let shared = Arc::new(Shared {
             settings: ArcSwap::from_pointee(tls.clone()),
             http2,
             state_dir: state_dir.to_owned(),
+            challenges: challenges.clone(),
             state: ArcSwap::from_pointee(state),
         });
         Ok((Self { shared }, warnings))
@@ -97,7 +107,12 @@ impl ServerTls {
     ) -> Result<(Prepared, Vec<Warning>), Vec<Error>> {
         let shared = &self.shared;
         let old = shared.state.load_full();
-        let (state, warnings) = State::load(tls, shared.http2, &shared.state_dir, Some(&old))?;
+        let source = Source {
+            http2: shared.http2,
+            state_dir: &shared.state_dir,
+            challenges: &shared.challenges,
+        };
+        let (state, warnings) = State::load(tls, &source, Some(&old))?;
         let settings = tls.clone();
         Ok((Prepared { settings, state }, warnings))
     }
@@ -135,6 +150,7 @@ impl ServerTls {
                     .iter()
                     .filter(|_| settings.client_auth != ClientAuth::Off),
             )
+            .chain(settings.issued.iter())
             .cloned()
             .collect()
     }
@@ -186,6 +202,11 @@ impl ServerTls {
             }
         };
         let connection = stream.get_ref().1;
+        if connection.alpn_protocol() == Some(challenge::PROTOCOL) {
+            let mut stream = stream;
+            farewell(&mut stream, &[]).await;
+            return Err(HandshakeError::Challenge);
+        }
         let sni = connection.server_name().map(normal);
         let version = connection.protocol_version().and_then(spelled);
         let http2 = connection.alpn_protocol() == Some(b"h2");
@@ -280,6 +301,9 @@ pub(crate) enum HandshakeError {
     /// The peer spoke HTTP in clear and was answered 400.
     #[error("the client spoke plain HTTP")]
     PlainHttp,
+    /// An authority asked for a name that is being proven; it has seen the certificate, and there is nothing more.
+    #[error("an authority looked at a challenge")]
+    Challenge,
     /// The client's certificate is not accepted.
     #[error("the client certificate {}, serial {}, is refused: {}", .0.subject, .0.serial, .0.reason)]
     Certificate(Refusal),
@@ -293,6 +317,7 @@ impl HandshakeError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Certificate(_) => "client_cert",
+            Self::Challenge => "acme",
             Self::Silent | Self::PlainHttp | Self::Io(_) => "tls",
         }
     }
@@ -302,6 +327,7 @@ impl HandshakeError {
         match self {
             Self::Silent => Failure::Silent,
             Self::PlainHttp => Failure::PlainHttp,
+            Self::Challenge => Failure::Proof,
             Self::Certificate(_) => Failure::ClientCertificate,
             Self::Io(error) => {
                 let inner = error.get_ref();

@@ -19,11 +19,12 @@ use crate::config::{ClientAuth, ListenerTls, TlsVersion};
 use crate::metrics::Kind;
 
 use super::authority::Trust;
+use super::challenge::{self, Challenges};
 use super::error::{Error, Warning};
 use super::material::Material;
 use super::resolver::Resolver;
 use super::verifier::Verifier;
-use super::{first, provider};
+use super::{first, issued, provider};
 
 /// TLS 1.2 sessions that are kept for clients without ticket support.
 const SESSIONS: usize = 1024;
@@ -64,21 +65,26 @@ struct Resumption {
     sessions: Arc<dyn StoresServerSessions>,
 }
 
+/// What a state is made with beside its settings.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    /// HTTP/2 is offered.
+    pub http2: bool,
+    /// Where a certificate of our own is.
+    pub state_dir: &'a Path,
+    /// What an authority is shown that proves a name.
+    pub challenges: &'a Challenges,
+}
+
 impl State {
     pub(super) fn load(
         settings: &ListenerTls,
-        http2: bool,
-        state_dir: &Path,
+        source: &Source<'_>,
         old: Option<&Self>,
     ) -> Result<(Self, Vec<Warning>), Vec<Error>> {
         let now = UnixTime::now();
         let mut faults = Vec::new();
         let mut warnings = Vec::new();
-        let default = match &settings.certificate {
-            Some(files) => Ok(files.clone()),
-            None => first::ensure(state_dir, now),
-        };
-        let default = default.map_err(|fault| vec![fault]);
         let crypto = provider();
         let mut keep = |loaded: Result<(Material, Vec<Warning>), Vec<Error>>| match loaded {
             Ok((material, more)) => {
@@ -90,7 +96,7 @@ impl State {
                 None
             }
         };
-        let default = keep(default.and_then(|files| Material::load(&files, &crypto, now)));
+        let default = keep(default_material(settings, source, old, now));
         let more: Vec<Material> = settings
             .more
             .iter()
@@ -128,8 +134,8 @@ impl State {
             .map(Date::of)
             .collect();
         dates.extend(dates_of_trust(settings, trust.as_deref()));
-        let resolver = Resolver::new(&default, &more);
-        let config = configure(settings, http2, trust.as_ref(), resolver, resumption)
+        let resolver = Resolver::new(&default, &more, source.challenges.clone());
+        let config = configure(settings, source.http2, trust.as_ref(), resolver, resumption)
             .map_err(|error| vec![Error::Setup(error)])?;
         let state = Self {
             config: Arc::new(config),
@@ -185,6 +191,52 @@ impl Resumption {
     }
 }
 
+/// What is shown to whoever names nothing else: the certificate of the settings, or the authority's, or our own.
+fn default_material(
+    settings: &ListenerTls,
+    source: &Source<'_>,
+    old: Option<&State>,
+    now: UnixTime,
+) -> Result<(Material, Vec<Warning>), Vec<Error>> {
+    let crypto = provider();
+    if let Some(files) = &settings.certificate {
+        return Material::load(files, &crypto, now);
+    }
+    let doubt = match from_authority(settings, now) {
+        Ok(Some(found)) => return Ok(found),
+        // What is in force is better than one of our own.
+        Err(faults) if old.is_some() => return Err(faults),
+        without => without.err().map(|faults| unusable(settings, &faults)),
+    };
+    let files = first::ensure(source.state_dir, now).map_err(|fault| vec![fault])?;
+    let (material, mut warnings) = Material::load(&files, &crypto, now)?;
+    warnings.extend(doubt);
+    Ok((material, warnings))
+}
+
+type FromAuthority = Option<(Material, Vec<Warning>)>;
+
+/// The certificate that an authority has issued, if one is wanted and there.
+fn from_authority(settings: &ListenerTls, now: UnixTime) -> Result<FromAuthority, Vec<Error>> {
+    let path = settings.issued.as_ref();
+    path.map_or(Ok(None), |path| issued::load(path, now))
+}
+
+fn unusable(settings: &ListenerTls, faults: &[Error]) -> Warning {
+    let faults = faults.iter().map(|fault| {
+        let cause = std::error::Error::source(fault);
+        cause.map_or_else(|| fault.to_string(), |cause| format!("{fault}: {cause}"))
+    });
+    let faults: Vec<_> = faults.collect();
+    Warning::new(
+        settings.issued.as_deref().unwrap_or(Path::new("")),
+        format!(
+            "the authority's certificate cannot be used, and clients are shown one of dockgate's own until there is another: {}",
+            faults.join("; ")
+        ),
+    )
+}
+
 type LoadedTrust = (Option<Arc<Trust>>, Vec<Warning>);
 
 fn load_trust(settings: &ListenerTls, now: UnixTime) -> Result<LoadedTrust, Vec<Error>> {
@@ -231,6 +283,9 @@ fn configure(
     } else {
         vec![b"http/1.1".to_vec()]
     };
+    if settings.issued.is_some() {
+        config.alpn_protocols.push(challenge::PROTOCOL.to_vec());
+    }
     Ok(config)
 }
 

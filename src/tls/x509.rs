@@ -19,6 +19,7 @@ const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+pub(super) const AUTHORITY_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 const AUTHORITY_INFORMATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.1");
 const CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
@@ -228,7 +229,8 @@ impl<'a> Certificate<'a> {
             .any(|extension| extension.extn_id == NAME_CONSTRAINTS)
     }
 
-    fn extension<'b, T: Decode<'b>>(&'b self, id: ObjectIdentifier) -> Option<T> {
+    /// An extension; `None` where it is absent or broken.
+    pub(super) fn extension<'b, T: Decode<'b>>(&'b self, id: ObjectIdentifier) -> Option<T> {
         self.extensions
             .iter()
             .find(|extension| extension.extn_id == id)

@@ -179,10 +179,12 @@ fn the_reference_has_every_setting_and_no_other() {
 
 #[test]
 fn the_examples_in_the_reference_are_right() {
-    // Three of them only make sense together with a setting that is not the default.
+    // Some of them only make sense together with a setting that is not the default.
     let text = without("registry", &reference(true))
         .replace("http://localhost:5000", "https://localhost:5000")
-        .replace("client_auth = \"off\"", "client_auth = \"required\"");
+        .replace("client_auth = \"off\"", "client_auth = \"required\"")
+        .replace("accept_terms = false", "accept_terms = true")
+        .replace("challenge = \"tls-alpn-01\"", "challenge = \"http-01\"");
     let config = parse(&text, &[]).config;
     assert!(matches!(
         config.upstream().unwrap().authorization,
@@ -196,7 +198,9 @@ fn the_examples_in_the_reference_are_right() {
 #[test]
 fn the_examples_of_every_storage_are_right() {
     let text = without("upstream", &reference(true))
-        .replace("client_auth = \"off\"", "client_auth = \"required\"");
+        .replace("client_auth = \"off\"", "client_auth = \"required\"")
+        .replace("accept_terms = false", "accept_terms = true")
+        .replace("challenge = \"tls-alpn-01\"", "challenge = \"http-01\"");
     let storages = ["filesystem", "s3", "azure", "gcs"];
     for storage in storages {
         let mut text = text.replace(

@@ -52,7 +52,7 @@ fn every_configuration_in_the_documents_loads() {
             loaded += 1;
         }
     }
-    assert_eq!(loaded, 14);
+    assert_eq!(loaded, 15);
 }
 
 #[test]

@@ -255,7 +255,7 @@ const HOLES: [(&str, &str); 8] = [
     ("auth.silly", "is no protection; write auth.htpasswd"),
     (
         "http.tls.letsencrypt",
-        "is not carried; name a certificate and a key, or certificates would be missing",
+        "is not carried from this file; write a proxy.toml with the table [acme], or name a certificate and a key",
     ),
     (
         "proxy",

@@ -64,7 +64,7 @@ pub(super) async fn answer(
         Target::Search => list::search(registry, &call).await,
         Target::Referrers(name, digest) => referrer::list(registry, &call, name, digest).await,
         // Answered before any registry is asked.
-        Target::Ping | Target::Token(_) => Err(Error::Panicked),
+        Target::Ping | Target::Token(_) | Target::Proof(_) => Err(Error::Panicked),
     }
 }
 

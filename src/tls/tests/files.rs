@@ -8,7 +8,12 @@ use super::*;
 
 #[track_caller]
 fn faults(settings: &ListenerTls) -> String {
-    match ServerTls::load(settings, true, Path::new("/nonexistent")) {
+    match ServerTls::load(
+        settings,
+        true,
+        Path::new("/nonexistent"),
+        &Challenges::default(),
+    ) {
         Ok((_, warnings)) => panic!("loaded, with {warnings:?}"),
         Err(faults) => told(&faults),
     }

@@ -1,5 +1,6 @@
 //! The room as a whole: files on disk, handshakes over an in-memory pipe or a socket, rustls and openssl as clients.
 
+mod challenge;
 mod client;
 mod client_certificates;
 mod files;
@@ -34,6 +35,7 @@ use self::client::{Client, Shown, meet};
 use crate::config::{CertificateFiles, ClientAuth, ListenerTls, TlsVersion};
 
 use super::ServerTls;
+use super::challenge::Challenges;
 use super::error::Warning;
 use super::server::{Handshake, HandshakeError};
 
@@ -265,12 +267,18 @@ pub(super) fn settings(certificate: CertificateFiles) -> ListenerTls {
         client_auth: ClientAuth::Off,
         client_crl: None,
         min_version: TlsVersion::Tls12,
+        issued: None,
     }
 }
 
 #[track_caller]
 pub(super) fn load(settings: &ListenerTls) -> (ServerTls, Vec<Warning>) {
-    match ServerTls::load(settings, true, Path::new("/nonexistent")) {
+    match ServerTls::load(
+        settings,
+        true,
+        Path::new("/nonexistent"),
+        &Challenges::default(),
+    ) {
         Ok(loaded) => loaded,
         Err(faults) => panic!("{}", told(&faults)),
     }

@@ -273,7 +273,8 @@ async fn versions_suites_and_protocols_are_the_promised_ones() {
     assert!(meet(&server, &both, "a.test").await.handshake().http2);
     let one = Client::new().alpn(&[b"http/1.1"]).ready();
     assert!(!meet(&server, &one, "a.test").await.handshake().http2);
-    let (no_h2, _) = ServerTls::load(&settings, false, folder.as_ref()).unwrap();
+    let (no_h2, _) =
+        ServerTls::load(&settings, false, folder.as_ref(), &Challenges::default()).unwrap();
     assert!(!meet(&no_h2, &both, "a.test").await.handshake().http2);
 
     settings.min_version = TlsVersion::Tls13;

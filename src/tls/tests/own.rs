@@ -13,7 +13,7 @@ fn mode(path: &Path) -> u32 {
 fn start(folder: &Folder) -> Result<ServerTls, String> {
     let mut settings = settings(first::files(folder.as_ref()));
     settings.certificate = None;
-    ServerTls::load(&settings, true, folder.as_ref())
+    ServerTls::load(&settings, true, folder.as_ref(), &Challenges::default())
         .map(|(server, warnings)| {
             assert_eq!(warnings, []);
             server
@@ -120,7 +120,13 @@ fn what_a_crash_left_beside_is_swept_and_a_foreign_ca_is_named() {
     locked.write("state", "a file");
     let mut settings = settings(first::files(locked.as_ref()));
     settings.certificate = None;
-    let faults = ServerTls::load(&settings, true, &locked.path("state")).unwrap_err();
+    let faults = ServerTls::load(
+        &settings,
+        true,
+        &locked.path("state"),
+        &Challenges::default(),
+    )
+    .unwrap_err();
     assert!(
         told(&faults).contains("cannot be made"),
         "{}",

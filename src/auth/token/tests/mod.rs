@@ -40,6 +40,7 @@ fn peer(certificate: Option<&str>) -> Peer {
             })
         }),
         certificate_required: false,
+        challenges_only: false,
     }
 }
 
