@@ -20,6 +20,7 @@ pub mod image;
 pub mod nginx;
 pub mod origin;
 pub mod passwords;
+pub mod pebble;
 pub mod peers;
 pub mod podman;
 pub mod process;
