@@ -22,6 +22,7 @@
 //!
 //! Other languages, other comments and indented blocks are faults, so that no command gets past these tests.
 
+mod messages;
 mod page;
 mod script;
 mod written;
@@ -92,6 +93,7 @@ pages! {
     the_readme_does_what_it_says: "README.md", 0 not run;
     architecture_does_what_it_says: "ARCHITECTURE.md", 0 not run;
     the_changes_do_what_they_say: "CHANGELOG.md", 0 not run;
+    docs_do_what_they_say: "docs/README.md", 0 not run;
     configuration_does_what_it_says: "docs/configuration.md", 0 not run;
     limits_does_what_it_says: "docs/limits.md", 0 not run;
     registry_does_what_it_says: "docs/registry.md", 0 not run;
