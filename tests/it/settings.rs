@@ -192,11 +192,11 @@ fn number(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let factor = match unit.trim() {
-        "" => 1,
+        // Sizes are told in bytes, waits in milliseconds.
+        "" | "ms" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        "ms" => 1,
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,

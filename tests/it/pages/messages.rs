@@ -129,17 +129,15 @@ fn path_of(program: &str) -> PathBuf {
 fn every_warning_and_error_of_the_log_is_explained() {
     let ours = source(&house().join("src"));
     let page = fs::read_to_string(house().join("docs/troubleshooting.md")).unwrap();
-    let macros = Regex::new(r#"\b(?:warn|error)!\((?s:.*?)\);"#).unwrap();
+    let macros = Regex::new(r"\b(?:warn|error)!\((?s:.*?)\);").unwrap();
     let strings = Regex::new(r#""([^"]{12,})""#).unwrap();
+    let value = Regex::new(r"\{[^}]*\}").unwrap();
     let mut explained = 0;
     for call in macros.find_iter(&ours) {
         let Some(message) = strings.captures_iter(call.as_str()).last() else {
             continue;
         };
-        let message = Regex::new(r"\{[^}]*\}")
-            .unwrap()
-            .replace_all(&message[1], "...")
-            .into_owned();
+        let message = value.replace_all(&message[1], "...").into_owned();
         for part in fixed(&message) {
             assert!(
                 page.contains(&part),
