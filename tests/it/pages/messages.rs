@@ -45,12 +45,14 @@ fn cells() -> Vec<(usize, String)> {
         .collect()
 }
 
-/// What of a message is the same each time.
+/// What of a message is the same each time: without what stands for something, `...` or a word in capitals.
 fn fixed(message: &str) -> Vec<String> {
     let message = message.strip_prefix("reason=").unwrap_or(message);
+    let stands = Regex::new(r"\b(?:FILE|LINE|COLUMN|N|A|B)\b").unwrap();
+    let message = stands.replace_all(message, "...");
     message
         .split("...")
-        .map(|piece| piece.trim().to_owned())
+        .map(|piece| piece.trim_matches([' ', ':']).to_owned())
         .filter(|piece| piece.chars().any(char::is_alphabetic))
         .collect()
 }
@@ -70,7 +72,7 @@ fn every_message_is_one_of_ours_or_of_the_client_that_it_names() {
         while let Some(message) = pieces.next() {
             let after = pieces.next().unwrap_or_default();
             // What is a value and no message: a status, a protocol, an end.
-            if matches!(message, "413" | "EOF" | "https://" | "line N:") {
+            if matches!(message, "413" | "EOF" | "https://") {
                 continue;
             }
             if let Some(clients) = client.captures(after) {
