@@ -17,7 +17,8 @@
 //!   exit code. Any other `text` needs an excuse.
 //! - `<!-- given`, lines of `sh`, `-->` puts up what the reader has already: an old nginx, a registry, a certificate.
 //!   `prelude.sh` has the verbs.
-//! - `toml` is a configuration, and loads. `json` and `yaml` are well-formed. `nginx` is what was before.
+//! - `toml` is a configuration, and loads. `json` and `yaml` are well-formed. `nginx` is what was before; `ruby` is
+//!   for Chef.
 //! - `dockgate ...` between backticks is a command that the command line knows.
 //!
 //! Other languages, other comments and indented blocks are faults, so that no command gets past these tests.
@@ -73,6 +74,7 @@ const MORE: &[(&str, &[&str])] = &[
     ("ctr", &["ctr", "containerd"]),
     ("nginx", &["nginx"]),
     ("nginx_with", &["nginx"]),
+    ("promtool", &["promtool"]),
     ("jq", &["jq"]),
 ];
 
@@ -94,6 +96,14 @@ pages! {
     architecture_does_what_it_says: "ARCHITECTURE.md", 0 not run;
     the_changes_do_what_they_say: "CHANGELOG.md", 0 not run;
     docs_do_what_they_say: "docs/README.md", 0 not run;
+    certificates_does_what_it_says: "docs/certificates.md", 1 not run;
+    compare_does_what_it_says: "docs/compare.md", 0 not run;
+    doctor_does_what_it_says: "docs/doctor.md", 0 not run;
+    install_does_what_it_says: "docs/install.md", 9 not run;
+    moving_does_what_it_says: "docs/moving.md", 0 not run;
+    chef_does_what_it_says: "deploy/chef/README.md", 0 not run;
+    compose_does_what_it_says: "deploy/compose/README.md", 1 not run;
+    nginx_recipe_does_what_it_says: "examples/nginx-recipe/README.md", 1 not run;
     configuration_does_what_it_says: "docs/configuration.md", 0 not run;
     limits_does_what_it_says: "docs/limits.md", 0 not run;
     registry_does_what_it_says: "docs/registry.md", 0 not run;

@@ -12,6 +12,7 @@ const LANGUAGES: &[(&str, Use)] = &[
     ("json", Use::Parsed),
     ("yaml", Use::Parsed),
     ("nginx", Use::Shown),
+    ("ruby", Use::Shown),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,7 +27,7 @@ enum Use {
     Loaded,
     /// Must be well-formed.
     Parsed,
-    /// The lines of before, which a `given` may use.
+    /// The lines of before, which a `given` may use, and what other programs read.
     Shown,
 }
 
