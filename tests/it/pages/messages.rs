@@ -15,7 +15,7 @@ use super::house;
 /// The clients whose words the page has.
 const CLIENTS: &[&str] = &["docker", "podman", "skopeo", "curl"];
 
-/// All production code, with the strings as they are printed.
+/// All production code, with its strings in one line.
 fn source(folder: &Path) -> String {
     let mut text = String::new();
     let mut folders = vec![folder.to_owned()];
@@ -30,7 +30,12 @@ fn source(folder: &Path) -> String {
             }
         }
     }
-    let text = Regex::new("\\\\\n *").unwrap().replace_all(&text, "");
+    let goes_on = Regex::new("\\\\\n *").unwrap();
+    goes_on.replace_all(&text, "").into_owned()
+}
+
+/// A string of the code as it is printed.
+fn printed(text: &str) -> String {
     text.replace("\\\"", "\"")
         .replace("{{", "{")
         .replace("}}", "}")
@@ -62,7 +67,7 @@ fn every_message_is_one_of_ours_or_of_the_client_that_it_names() {
     if !need(CLIENTS) {
         return;
     }
-    let ours = source(&house().join("src"));
+    let ours = printed(&source(&house().join("src")));
     let client =
         Regex::new(r"^ \(((?:docker|podman|skopeo|curl)(?:, (?:docker|podman|skopeo|curl))*)\)")
             .unwrap();
@@ -131,15 +136,15 @@ fn path_of(program: &str) -> PathBuf {
 fn every_warning_and_error_of_the_log_is_explained() {
     let ours = source(&house().join("src"));
     let page = fs::read_to_string(house().join("docs/troubleshooting.md")).unwrap();
-    let macros = Regex::new(r"\b(?:warn|error)!\((?s:.*?)\);").unwrap();
-    let strings = Regex::new(r#""([^"]{12,})""#).unwrap();
+    let macros = Regex::new(r#"\b(?:warn|error)!\((?:[^"]|"(?:[^"\\]|\\.)*")*?\);"#).unwrap();
+    let strings = Regex::new(r#""((?:[^"\\]|\\.){12,})""#).unwrap();
     let value = Regex::new(r"\{[^}]*\}").unwrap();
     let mut explained = 0;
     for call in macros.find_iter(&ours) {
         let Some(message) = strings.captures_iter(call.as_str()).last() else {
             continue;
         };
-        let message = value.replace_all(&message[1], "...").into_owned();
+        let message = printed(&value.replace_all(&message[1], "..."));
         for part in fixed(&message) {
             assert!(
                 page.contains(&part),
