@@ -2,7 +2,7 @@
 # Stands for cargo where a page builds dockgate: it is built.
 case $* in
 "run --release") exec /usr/local/bin/dockgate ;;
-"build --release")
+"build --release" | "build --release --locked")
     mkdir -p target/release
     cp /usr/local/bin/dockgate target/release/dockgate
     ;;

@@ -26,7 +26,7 @@ fn source(folder: &Path) -> String {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let code = fs::read_to_string(path).unwrap();
-                text += code.split("#[cfg(test)]").next().unwrap();
+                text += code.split("#[cfg(test)]\nmod tests {").next().unwrap();
             }
         }
     }
