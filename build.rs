@@ -36,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(commit) => format!("{version} ({commit})"),
         None => version,
     };
-    println!("cargo::rustc-env=DOCKGATE_BUILT_AS={built_as}");
+    // Cargo hands it on to what it runs, where `DOCKGATE_` would make a setting of it.
+    println!("cargo::rustc-env=BUILT_AS={built_as}");
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     write_all(&out)?;

@@ -249,7 +249,7 @@ fn build() -> Family<Vec<(&'static str, &'static str)>, Gauge> {
 
 /// What the build script wrote in brackets behind the version: hash and date, where it could.
 fn commit() -> &'static str {
-    let built_as = option_env!("DOCKGATE_BUILT_AS").unwrap_or_default();
+    let built_as = option_env!("BUILT_AS").unwrap_or_default();
     let bracket = built_as.split_once(" (").map(|(_, rest)| rest);
     let commit = bracket.and_then(|rest| rest.strip_suffix(')'));
     commit.unwrap_or("unknown")

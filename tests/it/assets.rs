@@ -271,7 +271,7 @@ impl Script {
         let told = self.runs(sources, commit).succeeds("it builds").stdout;
         let line = told
             .lines()
-            .find_map(|line| line.strip_prefix("cargo::rustc-env=DOCKGATE_BUILT_AS="));
+            .find_map(|line| line.strip_prefix("cargo::rustc-env=BUILT_AS="));
         line.unwrap().to_owned()
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use htpasswd::USAGE;
 use import::From;
 
 /// Version and commit, as `build.rs` found them; while it runs itself there is the version alone.
-pub(crate) const VERSION: &str = match option_env!("DOCKGATE_BUILT_AS") {
+pub(crate) const VERSION: &str = match option_env!("BUILT_AS") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
 };
