@@ -43,6 +43,9 @@ fn around(key: &str) -> String {
             "[registry]\nstorage = \"gcs\"\n[registry.gcs]\nbucket = \"images\"\n"
         }
         ["registry", ..] => "[registry]\n",
+        // What accepts terms is a yes, whose default is only allowed where there is nothing to accept.
+        ["acme", "accept_terms"] => "",
+        ["acme", ..] => "[acme]\nnames = [\"registry.example.com\"]\naccept_terms = true\n",
         _ => "[upstream]\nurl = \"http://localhost:5000\"\n",
     };
     let listener = match key.split('.').collect::<Vec<_>>()[..] {

@@ -96,6 +96,8 @@ pages! {
     architecture_does_what_it_says: "ARCHITECTURE.md", 0 not run;
     the_changes_do_what_they_say: "CHANGELOG.md", 0 not run;
     docs_do_what_they_say: "docs/README.md", 0 not run;
+    acme_does_what_it_says: "docs/acme.md", 1 not run;
+    operations_does_what_it_says: "docs/operations.md", 1 not run;
     certificates_does_what_it_says: "docs/certificates.md", 1 not run;
     compare_does_what_it_says: "docs/compare.md", 0 not run;
     doctor_does_what_it_says: "docs/doctor.md", 0 not run;
