@@ -12,10 +12,7 @@
     clippy::print_stderr,
     reason = "it is a program that prints"
 )]
-#![expect(
-    clippy::missing_docs_in_private_items,
-    reason = "not a library"
-)]
+#![expect(clippy::missing_docs_in_private_items, reason = "not a library")]
 #![expect(
     clippy::cast_precision_loss,
     reason = "figures of a benchmark have three digits"

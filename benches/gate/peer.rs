@@ -349,7 +349,7 @@ fn nginx_server(
         "keepalive_requests 1000000000; keepalive_timeout 600s; tcp_nodelay on;\n\
          proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
          proxy_request_buffering off; proxy_max_temp_file_size 0;\n\
-         proxy_buffer_size 64k; proxy_buffers 8 128k; proxy_busy_buffers_size 256k;\n"
+         proxy_buffers 8 128k; proxy_busy_buffers_size 256k;\n"
     } else {
         "access_log LOG combined;\n"
     };
@@ -406,7 +406,7 @@ fn caddyfile(address: SocketAddr, upstream: SocketAddr, setup: &Setup<'_>) -> St
         format!(" basicauth {{\n {user} {hash}\n }}\n")
     });
     format!(
-        "{{\n admin off\n auto_https off\n persist_config off\n}}\nhttps://:{} {{\n bind {}\n \
+        "{{\n admin off\n auto_https off\n}}\nhttps://:{} {{\n bind {}\n \
          tls {certificate} {key}{ask}\n{password} reverse_proxy {upstream} {{\n flush_interval -1\n }}\n}}\n",
         address.port(),
         address.ip()

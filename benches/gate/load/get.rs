@@ -27,6 +27,9 @@ pub(super) fn run(told: &Told) {
                     let answer = connection.ask(&bytes, method != "HEAD", &mut |_| true);
                     assert_eq!(usize::from(answer.status), status, "{}", answer.head);
                     took.push(u64::try_from(start.elapsed().as_nanos()).unwrap());
+                    if answer.header("connection") == Some("close") {
+                        connection = Connection::open(told, config.as_ref());
+                    }
                 }
                 took
             })
