@@ -199,7 +199,7 @@ impl Authority {
         let bodyless = request.method() == Method::HEAD;
         let client = self.client(url, &request)?;
         let exchange = async {
-            let (answer, _) = client.send(request.map(full), false).await?;
+            let answer = client.send(request.map(full), false).await?;
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, LARGEST).collect().await?.to_bytes();
             Ok(Response::from_parts(parts, body))

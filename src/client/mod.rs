@@ -3,19 +3,19 @@
 //! The name of the other end is looked up again for each new connection, so a registry that moved is found again
 //! without a restart. Knows nothing of registries.
 
+mod answer;
+mod appetite;
+mod line;
+mod pool;
+
 use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{HOST, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{
-    CaptureConnection, Connected, Connection, capture_connection,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -23,12 +23,15 @@ use tokio::time::timeout;
 use crate::body::Body;
 use crate::tls::ClientTls;
 
-/// An idle connection is kept this long: shorter than what servers commonly allow (nginx 75 s, Go none), so that it
-/// is we who close, and a request rarely meets a closing connection.
-const POOL_IDLE: Duration = Duration::from_secs(30);
+pub(crate) use answer::Answer;
+use line::{Failed, Line};
+use pool::Pool;
 
-/// The largest head of an answer (and the most that is read ahead of one); a larger one is an error.
+/// The largest head of an answer; a larger one is an error.
 const READ_BUFFER: usize = 256 * 1024;
+
+/// The most that is read at once.
+const READ: usize = 1024 * 1024;
 
 /// Where the client connects to.
 #[derive(Clone, Debug)]
@@ -53,67 +56,114 @@ pub(crate) enum Target {
     Unix(PathBuf),
 }
 
-/// A pooled HTTP/1.1 client for one target.
+/// A pooled HTTP/1.1 client for one target; clones share the pool.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
-    pooled: legacy::Client<Connector, Body>,
-    /// Dials for every request: for the second attempt of one that met a dead pooled connection.
-    fresh: legacy::Client<Connector, Body>,
+pub(crate) struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    target: Target,
+    connect_timeout: Duration,
     authority: String,
+    pool: Arc<Pool>,
 }
 
 impl Client {
     /// A client that keeps at most `idle` connections while they are idle.
     pub(crate) fn new(target: Target, connect_timeout: Duration, idle: usize) -> Self {
-        let authority = target.authority();
-        let connector = Connector {
+        Self(Arc::new(Inner {
+            authority: target.authority(),
             target,
             connect_timeout,
-        };
-        let build = |idle| {
-            legacy::Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(POOL_IDLE)
-                .pool_max_idle_per_host(idle)
-                .http1_max_buf_size(READ_BUFFER)
-                .build(connector.clone())
-        };
-        Self {
-            pooled: build(idle),
-            fresh: build(0),
-            authority,
-        }
+            pool: Pool::new(idle),
+        }))
     }
 
     /// Host and port of the other end as a URL has them.
     pub(crate) fn authority(&self) -> &str {
-        &self.authority
+        &self.0.authority
     }
 
-    /// Sends a request whose URI has this client's [`authority`](Self::authority); returns when the head of the answer
-    /// is there, and the line it came over. No deadline but that of connecting.
+    /// Sends a request; of its URI only path and query count. Returns when the head of the answer is there. No deadline but
+    /// that of connecting. A request of which nothing had left when a pooled connection turned out to be closed is sent
+    /// over another one; a `fresh` one is not sent over a pooled one at all.
+    ///
+    /// # Errors
+    /// No connection, or one that broke before the answer came.
     pub(crate) async fn send(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         fresh: bool,
-    ) -> Result<(Response<Incoming>, Line), legacy::Error> {
-        let client = if fresh { &self.fresh } else { &self.pooled };
-        let line = Line(capture_connection(&mut request));
-        Ok((client.request(request).await?, line))
+    ) -> Result<Response<Answer>, Error> {
+        let mut request = self.in_origin_form(request);
+        loop {
+            let pooled = if fresh { None } else { self.0.pool.take() };
+            let mut line = match pooled {
+                Some(line) => line,
+                None => self.connect().await?,
+            };
+            match line.exchange(request).await {
+                Ok(answer) => {
+                    let pool = (!fresh).then(|| Arc::clone(&self.0.pool));
+                    return Ok(answer.map(|body| Answer::new(body, line, pool)));
+                }
+                Err(Failed {
+                    unsent: Some(unsent),
+                    ..
+                }) if line.used => request = unsent,
+                Err(Failed { error, .. }) => return Err(Error::Broken(error)),
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Box<Line>, Error> {
+        let Inner {
+            target,
+            connect_timeout,
+            authority,
+            ..
+        } = &*self.0;
+        let to = || match target {
+            Target::Unix(path) => path.display().to_string(),
+            _ => authority.clone(),
+        };
+        match timeout(*connect_timeout, target.dial()).await {
+            Ok(Ok(io)) => Ok(Box::new(Line::open(io).await.map_err(Error::Broken)?)),
+            Ok(Err(source)) => Err(ConnectError::Failed { to: to(), source }.into()),
+            Err(_) => Err(ConnectError::TimedOut {
+                to: to(),
+                after: *connect_timeout,
+            }
+            .into()),
+        }
+    }
+
+    /// As a server that is no proxy is asked (RFC 9112 section 3.2.1), with a `Host` in any case.
+    fn in_origin_form(&self, mut request: Request<Body>) -> Request<Body> {
+        let authority = request.uri().authority().cloned();
+        if !request.headers().contains_key(HOST) {
+            let host = authority.as_ref().map_or(self.authority(), |a| a.as_str());
+            if let Ok(host) = HeaderValue::from_str(host) {
+                request.headers_mut().insert(HOST, host);
+            }
+        }
+        if authority.is_some() {
+            let path = request.uri().path_and_query().cloned();
+            *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+        }
+        request
     }
 }
 
-/// The connection that an answer came over.
-#[derive(Debug)]
-pub(crate) struct Line(CaptureConnection);
-
-impl Line {
-    /// No further request goes over it.
-    pub(crate) fn distrust(&self) {
-        if let Some(connected) = self.0.connection_metadata().as_ref() {
-            connected.poison();
-        }
-    }
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No connection could be made.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke, the answer cannot be read, or the request's body failed.
+    #[error("the exchange failed")]
+    Broken(#[source] hyper::Error),
 }
 
 impl Target {
@@ -154,43 +204,6 @@ pub(crate) enum ConnectError {
     },
 }
 
-#[derive(Clone, Debug)]
-struct Connector {
-    target: Target,
-    connect_timeout: Duration,
-}
-
-impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Box<dyn Duplex>>;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let Self {
-            target,
-            connect_timeout,
-        } = self.clone();
-        Box::pin(async move {
-            let to = match &target {
-                Target::Unix(path) => path.display().to_string(),
-                other => other.authority(),
-            };
-            match timeout(connect_timeout, target.dial()).await {
-                Ok(Ok(io)) => Ok(TokioIo::new(io)),
-                Ok(Err(source)) => Err(ConnectError::Failed { to, source }),
-                Err(_) => Err(ConnectError::TimedOut {
-                    to,
-                    after: connect_timeout,
-                }),
-            }
-        })
-    }
-}
-
 impl Target {
     async fn dial(&self) -> io::Result<Box<dyn Duplex>> {
         Ok(match self {
@@ -215,9 +228,3 @@ async fn dial_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-impl Connection for Box<dyn Duplex> {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}

@@ -1,14 +1,12 @@
 //! What can go wrong between the gate and the registry behind it.
 
-use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper_util::client::legacy;
-
 use crate::body::ClientFault;
 use crate::body::client_fault;
+use crate::client;
 use crate::client::ConnectError;
 use crate::metrics::UpstreamFault;
 
@@ -22,16 +20,16 @@ pub(crate) enum Error {
     Busy,
     /// No connection could be made.
     #[error("the upstream is unreachable")]
-    Unreachable(#[source] Box<dyn StdError + Send + Sync>),
+    Unreachable(#[source] ConnectError),
     /// A connection could not be made in time.
     #[error("the upstream does not accept connections")]
-    ConnectTimeout(#[source] Box<dyn StdError + Send + Sync>),
+    ConnectTimeout(#[source] ConnectError),
     /// Nothing moved for the whole of `read_timeout`.
     #[error("the upstream was silent for {0:?}")]
     Silent(Duration),
     /// The connection broke before an answer came.
     #[error("the upstream closed the connection without an answer")]
-    Broken(#[source] legacy::Error),
+    Broken(#[source] client::Error),
     /// The answer is not HTTP, could be framed in two ways, or is not the document that was asked for.
     #[error("the upstream's answer cannot be used: {what}")]
     BadAnswer {
@@ -39,7 +37,7 @@ pub(crate) enum Error {
         what: &'static str,
         /// What hyper says, where hyper found it.
         #[source]
-        source: Option<legacy::Error>,
+        source: Option<client::Error>,
     },
     /// The client's own body failed, so that the request could not be completed.
     #[error(transparent)]
@@ -64,37 +62,24 @@ impl Error {
     }
 
     /// Sorts hyper's errors by who is at fault.
-    pub(super) fn from_client(error: legacy::Error) -> Self {
+    pub(super) fn from_client(error: client::Error) -> Self {
         if let Some(fault) = client_fault(&error) {
             return Self::Client(fault);
         }
-        if error.is_connect() {
-            return match find::<ConnectError>(&error) {
-                Some(ConnectError::TimedOut { .. }) => Self::ConnectTimeout(Box::new(error)),
-                _ => Self::Unreachable(Box::new(error)),
-            };
-        }
-        match find::<hyper::Error>(&error) {
-            Some(e) if e.is_parse() || e.is_parse_too_large() || e.is_parse_status() => {
-                Self::BadAnswer {
-                    what: "its head cannot be read",
-                    source: Some(error),
-                }
+        let unreadable =
+            |e: &hyper::Error| e.is_parse() || e.is_parse_too_large() || e.is_parse_status();
+        match error {
+            client::Error::Connect(error @ ConnectError::TimedOut { .. }) => {
+                Self::ConnectTimeout(error)
             }
-            _ => Self::Broken(error),
+            client::Error::Connect(error) => Self::Unreachable(error),
+            client::Error::Broken(ref cause) if unreadable(cause) => Self::BadAnswer {
+                what: "its head cannot be read",
+                source: Some(error),
+            },
+            error @ client::Error::Broken(_) => Self::Broken(error),
         }
     }
-}
-
-fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// Why the upstream's part of the configuration cannot be used.

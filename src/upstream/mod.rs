@@ -16,13 +16,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::body::empty;
+use crate::client::Answer;
 use crate::client::Client;
-use crate::client::Line;
 use crate::client::Target;
 use crate::config;
 use crate::config::Authorization;
@@ -182,7 +181,7 @@ impl Upstream {
         };
         let request = self.request(&head, None, &Arc::new(Progress::new()))?;
         let answer = self.client.send(request, true).await;
-        let (answer, _) = answer.map_err(Error::from_client)?;
+        let answer = answer.map_err(Error::from_client)?;
         if answer.status().is_server_error() {
             return Err(Error::BadAnswer {
                 what: "it answers /v2/ with a server error",
@@ -205,10 +204,9 @@ impl Upstream {
             self.counts.retried();
             answer = self.exchange(second?, true, &progress).await;
         }
-        let (answer, line) = answer?;
-        let (parts, body) = answer.into_parts();
+        let (parts, mut body) = answer?.into_parts();
         // Who frames one answer in two ways may mean the rest of its bytes as another one.
-        check::answer(&parts).inspect_err(|_| line.distrust())?;
+        check::answer(&parts).inspect_err(|_| body.distrust())?;
         let body = Patient::new(body, self.read_timeout, place);
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
@@ -218,7 +216,7 @@ impl Upstream {
         request: Request<Body>,
         fresh: bool,
         progress: &Progress,
-    ) -> Result<(Response<Incoming>, Line), Error> {
+    ) -> Result<Response<Answer>, Error> {
         tokio::select! {
             answer = self.client.send(request, fresh) => answer.map_err(Error::from_client),
             () = progress.silence(self.read_timeout) => Err(Error::Silent(self.read_timeout)),
@@ -237,10 +235,9 @@ impl Upstream {
             Some(body) => Watching::new(body, Arc::clone(progress)).boxed_unsync(),
             None => empty(),
         };
-        let uri = format!("http://{}{}", self.client.authority(), head.path_and_query);
         let mut request = Request::builder()
             .method(head.method.clone())
-            .uri(uri)
+            .uri(&head.path_and_query)
             .body(body)
             .map_err(Error::Unsendable)?;
         *request.headers_mut() = head.headers.clone();

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::body::Body;
 use crate::body::BoxError;
+use crate::client::Answer;
 use crate::turns::Place;
 
 /// When the request body of one exchange last moved.
@@ -94,7 +94,7 @@ pin_project! {
     /// in the bound until it ends.
     pub(super) struct Patient {
         #[pin]
-        inner: Incoming,
+        inner: Answer,
         #[pin]
         deadline: Option<Sleep>,
         limit: Duration,
@@ -108,7 +108,7 @@ pin_project! {
 struct Stalled(Duration);
 
 impl Patient {
-    pub(super) fn new(inner: Incoming, limit: Duration, place: Place) -> Self {
+    pub(super) fn new(inner: Answer, limit: Duration, place: Place) -> Self {
         let ended = inner.is_end_stream();
         Self {
             inner,

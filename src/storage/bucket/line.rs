@@ -1,7 +1,6 @@
 //! How requests of `object_store` leave the house: over our own client, with our rules for TLS.
 
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +12,6 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
@@ -23,7 +20,7 @@ use object_store::client::{
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::body::{Body, BoxError};
-use crate::client::{Client, Target};
+use crate::client::{self, Answer, Client, Target};
 use crate::tls::ClientTls;
 
 use super::{copy, fault, xml};
@@ -112,7 +109,7 @@ impl Line {
                 Err(_) => seen = progress.load(Ordering::Relaxed),
             }
         };
-        let (answer, _) = answer.map_err(|error| lost(&host, error))?;
+        let answer = answer.map_err(|error| lost(&host, error))?;
         let (mut parts, body) = answer.into_parts();
         copy::mark(&parts.headers, &mut parts.extensions);
         if parts.status.is_success() || parts.status == StatusCode::NOT_MODIFIED {
@@ -150,17 +147,16 @@ fn outgoing(request: HttpRequest, progress: &Arc<AtomicU64>) -> Request<Body> {
 }
 
 /// No answer came.
-fn lost(host: &str, error: legacy::Error) -> HttpError {
+fn lost(host: &str, error: client::Error) -> HttpError {
     let broken = |error: &hyper::Error| {
         error.is_closed() || error.is_incomplete_message() || error.is_body_write_aborted()
     };
-    let hyper = error
-        .source()
-        .and_then(|source| source.downcast_ref::<hyper::Error>());
-    let kind = match hyper {
-        _ if error.is_connect() => HttpErrorKind::Connect,
-        Some(hyper) if broken(hyper) || hyper.is_canceled() => HttpErrorKind::Request,
-        _ => HttpErrorKind::Interrupted,
+    let kind = match &error {
+        client::Error::Connect(_) => HttpErrorKind::Connect,
+        client::Error::Broken(hyper) if broken(hyper) || hyper.is_canceled() => {
+            HttpErrorKind::Request
+        }
+        client::Error::Broken(_) => HttpErrorKind::Interrupted,
     };
     let host = host.to_owned();
     let source = error.into();
@@ -168,7 +164,7 @@ fn lost(host: &str, error: legacy::Error) -> HttpError {
 }
 
 /// What an answer says that is no success, without what must not reach a log.
-async fn refused(host: &str, parts: http::response::Parts, body: Incoming) -> HttpResponse {
+async fn refused(host: &str, parts: http::response::Parts, body: Answer) -> HttpResponse {
     let body = timeout(STALL, Limited::new(body, ERROR_BODY).collect()).await;
     let body = match body {
         Ok(Ok(body)) => body.to_bytes(),
@@ -249,14 +245,14 @@ impl HttpBody for Counted {
 
 /// A body on its way in, which fails when it stands still.
 struct Watched {
-    inner: Incoming,
+    inner: Answer,
     host: String,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl Watched {
-    fn new(inner: Incoming, host: String, patience: Duration) -> Self {
+    fn new(inner: Answer, host: String, patience: Duration) -> Self {
         Self {
             inner,
             host,

@@ -84,9 +84,8 @@ async fn serve(
             parts.headers.insert(*name, value.clone());
         }
     }
-    let uri = format!("http://{}{path}", client.authority());
-    parts.uri = uri.parse()?;
-    let (answer, _) = client
+    parts.uri = path.parse()?;
+    let answer = client
         .send(Request::from_parts(parts, full(body)), false)
         .await?;
     let (mut head, body) = answer.into_parts();
