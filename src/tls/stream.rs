@@ -30,6 +30,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     }
 }
 
+/// What is encrypted ahead of the socket for a caller that writes little at once, which is one whose client is slow.
+const LEAST_AHEAD: usize = 64 * 1024;
+/// The most that is encrypted ahead of it.
+const MOST_AHEAD: usize = 1024 * 1024;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
+    /// Lets a write of this length be encrypted at once and leave in one piece.
+    fn make_room(self: Pin<&mut Self>, length: usize) {
+        let session = self.get_mut().inner.get_mut().1;
+        session.set_buffer_limit(Some(length.clamp(LEAST_AHEAD, MOST_AHEAD)));
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -42,18 +55,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.as_mut().make_room(buf.len());
         self.project().inner.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.as_mut().make_room(length);
         self.project().inner.poll_write_vectored(cx, bufs)
     }
 
