@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use super::error::{Error, Warning, date};
 use super::file;
 use super::judgement::signed_by;
+use super::memory::Memory;
 use super::revocation::Lists;
 use super::x509::{Certificate, unix};
 
@@ -42,6 +43,8 @@ pub(super) struct Trust {
     pub hints: Vec<DistinguishedName>,
     /// What was taken back; `None`: no list is configured.
     pub lists: Option<Lists>,
+    /// Chains that were judged good lately.
+    pub memory: Memory,
 }
 
 impl Trust {
@@ -113,6 +116,7 @@ impl Trust {
             intermediates,
             hints,
             lists,
+            memory: Memory::default(),
         })
     }
 }

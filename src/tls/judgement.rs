@@ -12,6 +12,7 @@ use rustls::{CertificateError, OtherError};
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity};
 
 use super::authority::{Authority, Trust};
+use super::memory::Chain;
 use super::revocation::{Lists, Status};
 use super::x509::{Certificate, Signed, unix};
 
@@ -63,13 +64,19 @@ impl Trust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<UnixTime, Box<Refused>> {
+        let chain = Chain::of(leaf, intermediates);
+        if let Some(until) = self.memory.recall(chain, now) {
+            return Ok(until);
+        }
         let Ok(certificate) = Certificate::parse(leaf) else {
             let refusal = Refusal::of(leaf, "it cannot be read");
             return Err(Box::new(Refused(refusal, CertificateError::BadEncoding)));
         };
         self.judge(&certificate, leaf, intermediates, now)
             .map_err(|Fault(error, reason)| Box::new(Refused(Refusal::of(leaf, reason), error)))?;
-        Ok(self.next_date(&certificate, intermediates, now))
+        let until = self.next_date(&certificate, intermediates, now);
+        self.memory.keep(chain, now, until);
+        Ok(until)
     }
 
     fn judge(

@@ -15,6 +15,7 @@ mod identity;
 mod issued;
 mod judgement;
 mod material;
+mod memory;
 mod reading;
 mod resolver;
 mod revocation;
