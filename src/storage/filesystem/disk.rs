@@ -29,6 +29,11 @@ impl Disk {
         }
     }
 
+    /// The folder, for what does not block.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Does `work` on a thread that may block. It is done to its end even when nobody waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,

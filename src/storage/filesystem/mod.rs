@@ -2,8 +2,10 @@
 //!
 //! What is acknowledged survives a power cut on a file system that keeps no more than POSIX promises: bytes are synced
 //! before they take their name, the folder is synced after that, and so is every folder that was made on the way.
-//! Nothing outside the root is read or written, whatever links lie in it. Blocking calls have threads of their own.
+//! Nothing outside the root is read or written, whatever links lie in it. Blocking calls have threads of their own;
+//! what the system has in memory is read without.
 
+mod cached;
 mod disk;
 mod list;
 mod place;
@@ -59,6 +61,9 @@ impl FileSystem {
     }
 
     pub(super) async fn read(&self, key: &Key, most: u64) -> Result<Option<Bytes>, Error> {
+        if let Some(bytes) = self.disk.place().read_in_memory(key.as_str(), most) {
+            return Ok(Some(bytes));
+        }
         let path = key.as_str().to_owned();
         let read = move |place: &Place| match place.file(&path, OFlags::RDONLY)? {
             Some((file, facts)) => stream::read_whole(&file, facts.length, most).map(Some),
@@ -81,6 +86,9 @@ impl FileSystem {
     }
 
     pub(super) async fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
+        if let Some((_, facts)) = self.disk.place().file_in_memory(key.as_str()) {
+            return Ok(Some(facts.length));
+        }
         let path = key.as_str().to_owned();
         let size = move |place: &Place| {
             let file = place.file(&path, OFlags::RDONLY)?;
@@ -94,9 +102,16 @@ impl FileSystem {
         key: &Key,
         range: Range<u64>,
     ) -> Result<Option<ByteStream>, Error> {
-        let path = key.as_str().to_owned();
-        let open = move |place: &Place| place.file(&path, OFlags::RDONLY);
-        let Some((file, _)) = self.disk.run(key, "read", open).await? else {
+        let at_once = self.disk.place().file_in_memory(key.as_str());
+        let file = match at_once {
+            Some(file) => Some(file),
+            None => {
+                let path = key.as_str().to_owned();
+                let open = move |place: &Place| place.file(&path, OFlags::RDONLY);
+                self.disk.run(key, "read", open).await?
+            }
+        };
+        let Some((file, _)) = file else {
             return Ok(None);
         };
         stream::read_on(&file);

@@ -10,6 +10,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::path::Arg;
 
+use super::cached::is_local;
+
 /// Mode of a file, before the umask: another registry, run by another user, can read it.
 pub(super) const FILE: Mode = Mode::from_raw_mode(0o644);
 
@@ -27,6 +29,8 @@ const ATTEMPTS: u32 = 16;
 pub(super) struct Place {
     root: PathBuf,
     folder: OwnedFd,
+    /// Whether it is on a file system of this machine.
+    local: bool,
     /// Folders, each with its inode, whose entries in all folders above are known to be on stable storage.
     durable: Mutex<HashMap<String, u64>>,
 }
@@ -123,6 +127,7 @@ impl Place {
     pub(super) fn new(root: &Path, folder: OwnedFd) -> Self {
         Self {
             root: root.to_path_buf(),
+            local: is_local(&folder),
             folder,
             durable: Mutex::default(),
         }
@@ -134,6 +139,11 @@ impl Place {
 
     pub(super) fn root_folder(&self) -> &OwnedFd {
         &self.folder
+    }
+
+    /// Whether no other machine and no program is asked for what lies in it.
+    pub(super) fn is_local(&self) -> bool {
+        self.local
     }
 
     /// A regular file, with its facts. A fifo, device or socket is no file, and opening one does not wait.

@@ -1,0 +1,104 @@
+//! Small files that the system has in memory already, read at once: a thread to wait on would cost more than the reading.
+//!
+//! Nothing in here waits. The name has to be known to the system without a look at the disk (`RESOLVE_CACHED`), and so have
+//! the bytes (`RWF_NOWAIT`); and the file system has to be one of this machine, since opening a file of another one asks the
+//! other one. For all else there is the slow way, which every answer of `None` means.
+
+use std::io::IoSliceMut;
+
+use bytes::Bytes;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::ReadWriteFlags;
+
+use super::place::{Facts, Place, facts};
+
+/// The largest file that is read this way: links and tags are far smaller.
+const MOST: usize = 4096;
+
+/// ext4, XFS, Btrfs, F2FS, tmpfs (statfs(2)).
+const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+
+/// Whether the folder is on a file system that never asks another machine, or a program.
+pub(super) fn is_local(folder: impl AsFd) -> bool {
+    // As the system has it, the type is a signed number; of 32 bits all are used.
+    let kind = rustix::fs::fstatfs(folder).map(|facts| facts.f_type);
+    kind.is_ok_and(|kind| LOCAL.iter().any(|local| i64::from(*local) == kind))
+}
+
+impl Place {
+    /// A regular file that can be opened without waiting.
+    pub(super) fn file_in_memory(&self, path: &str) -> Option<(OwnedFd, Facts)> {
+        if !self.is_local() {
+            return None;
+        }
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH
+            | ResolveFlags::NO_MAGICLINKS
+            | ResolveFlags::NO_XDEV
+            | ResolveFlags::CACHED;
+        let folder = self.root_folder();
+        let file = rustix::fs::openat2(folder, path, flags, Mode::empty(), resolve).ok()?;
+        let facts = facts(&file).ok()?;
+        (facts.kind == FileType::RegularFile).then_some((file, facts))
+    }
+
+    /// The bytes of a small file that can be read without waiting.
+    pub(super) fn read_in_memory(&self, path: &str, most: u64) -> Option<Bytes> {
+        let (file, facts) = self.file_in_memory(path)?;
+        let length = usize::try_from(facts.length).ok()?;
+        if facts.length > most || length >= MOST {
+            return None;
+        }
+        let mut space = [0; MOST];
+        // One byte more than there was a moment ago: if that comes, somebody is writing to it.
+        let wanted = space.get_mut(..=length)?;
+        let mut wanted = [IoSliceMut::new(wanted)];
+        let read = rustix::io::preadv2(&file, &mut wanted, 0, ReadWriteFlags::NOWAIT).ok()?;
+        (read == length).then(|| Bytes::copy_from_slice(space.get(..read).unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_is_read_at_once_and_nothing_else_is() {
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        fs::write(outside.path(), "secret").unwrap();
+        // In memory for certain, and not on the layers of a container.
+        let ground = match tempfile::TempDir::new_in("/dev/shm") {
+            Ok(ground) => ground,
+            Err(error) => return eprintln!("skipped: no /dev/shm: {error}"),
+        };
+        let place = super::super::root::open(ground.path()).unwrap();
+        assert!(place.is_local());
+        let put = |name: &str, bytes: &[u8]| fs::write(ground.path().join(name), bytes).unwrap();
+        put("link", b"sha256:abc");
+        put("empty", b"");
+        put("long", &[b'x'; MOST]);
+        symlink(outside.path(), ground.path().join("out")).unwrap();
+        symlink("link", ground.path().join("in")).unwrap();
+        fs::create_dir(ground.path().join("folder")).unwrap();
+        let read = |name: &str, most| place.read_in_memory(name, most);
+        assert_eq!(read("link", 256).as_deref(), Some(&b"sha256:abc"[..]));
+        assert_eq!(read("link", 10).as_deref(), Some(&b"sha256:abc"[..]));
+        assert_eq!(read("empty", 256).as_deref(), Some(&b""[..]));
+        for (name, most) in [
+            ("link", 9),
+            ("long", 1 << 20),
+            ("out", 256),
+            ("in", 256),
+            ("folder", 256),
+            ("missing", 256),
+            ("../link", 256),
+        ] {
+            assert_eq!(read(name, most), None, "{name}");
+        }
+    }
+}
