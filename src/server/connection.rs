@@ -115,7 +115,8 @@ pub(super) async fn serve(
                 debug!(tls.resumed = handshake.resumed, "handshake done");
                 let client = Client::new(peer, handshake.standing);
                 if handshake.http2 {
-                    http2(stream, client, live, phase).await;
+                    // The larger of the two, and rare: what HTTP/1 does not need is not kept for it.
+                    Box::pin(http2(stream, client, live, phase)).await;
                 } else {
                     http1(stream, client, live, phase).await;
                 }
@@ -223,14 +224,16 @@ where
     );
     let exchanges = guard.exchanges();
     let pulse = Pulse::default();
+    // hyper makes room for one such future when the connection begins and keeps it to the end: boxed, an idle connection
+    // has room for a pointer and not for a whole walk.
     let service = service_fn(move |request| {
-        answer(
+        Box::pin(answer(
             Arc::clone(&client),
             live.clone(),
             exchanges.clone(),
             pulse.clone(),
             request,
-        )
+        ))
     });
     // The guard has the deadlines; hyper's own would close without an answer.
     let mut connection = pin!(
