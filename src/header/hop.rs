@@ -1,5 +1,7 @@
 //! What must not pass through an intermediary.
 
+use std::borrow::Cow;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1), framing included: hyper writes its own.
@@ -58,8 +60,11 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
         .keys()
         .filter(|name| {
             // For CGI and its kin `X_Real_IP` is the same header.
-            let name = name.as_str().replace('_', "-");
-            let name = name.as_str();
+            let name = match name.as_str() {
+                name if name.contains('_') => Cow::Owned(name.replace('_', "-")),
+                name => Cow::Borrowed(name),
+            };
+            let name = &*name;
             IMPOSTORS.contains(&name) || IMPOSTOR_PREFIXES.iter().any(|p| name.starts_with(p))
         })
         .cloned()
