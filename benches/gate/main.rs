@@ -18,6 +18,7 @@
     reason = "figures of a benchmark have three digits"
 )]
 
+mod count;
 mod growth;
 mod load;
 mod machine;
@@ -40,6 +41,12 @@ fn main() {
     raise_open_files();
     match arguments.split_first() {
         Some((first, rest)) if first == "load" => load::main(rest),
+        Some((first, rest)) if first == "count" => {
+            let options = Options::read(rest);
+            if !count::run(&options.dockgate) {
+                std::process::exit(1);
+            }
+        }
         _ => {
             let options = Options::read(&arguments);
             let rows = rows::all(&options);

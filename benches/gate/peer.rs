@@ -123,6 +123,27 @@ impl Peer {
         }
     }
 
+    /// dockgate before an upstream, under valgrind, and the file that will say how many instructions it took.
+    pub fn counted(site: &Site, upstream: SocketAddr, setup: &Setup<'_>) -> (Self, PathBuf) {
+        let address = free_address();
+        let dir = site.folder("counted");
+        let plain = dockgate(address, &upstream_toml(upstream), setup, &dir);
+        let out = dir.join("counted");
+        let mut command = pinned(setup.core, Path::new("valgrind"));
+        command
+            .args([
+                "--tool=cachegrind",
+                "--cache-sim=no",
+                "--cachegrind-out-file=/dev/null",
+            ])
+            .arg(format!("--log-file={}", out.display()))
+            .arg(setup.dockgate)
+            // One worker: how two share work is a matter of luck.
+            .env("TOKIO_WORKER_THREADS", "1")
+            .args(plain.get_args().skip_while(|word| *word != "--config"));
+        (Self::launch("dockgate", address, true, dir, command), out)
+    }
+
     /// dockgate before an upstream, with rules in front of the one that allows everything.
     pub fn with_rules(site: &Site, upstream: SocketAddr, setup: &Setup<'_>, rules: &str) -> Self {
         let address = free_address();

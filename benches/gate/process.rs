@@ -72,7 +72,7 @@ impl Drop for Daemon {
         }
         let start = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
-            if start.elapsed() > Duration::from_secs(5) {
+            if start.elapsed() > Duration::from_secs(20) {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 return;
