@@ -20,9 +20,8 @@ test: ## all tests, with the real clients and the real registry
 conformance: ## the OCI distribution specification's suites, over every backend (needs Go)
 	scripts/conformance
 
-bench: ## the benches, once there are some
-	@if ls benches/*.rs >/dev/null 2>&1; then cargo bench --locked; \
-	else echo "bench: there are no benches yet"; fi
+bench: ## speed beside nginx, haproxy, caddy and docker-registry; writes docs/benchmarks.md
+	scripts/bench
 
 assets: ## man pages and completions for packages, in target/assets
 	@[ -d $(ASSETS) ] || touch build.rs
