@@ -368,16 +368,20 @@ fn nginx_server(
     }
     more += if tuned {
         "keepalive_requests 1000000000; keepalive_timeout 600s; tcp_nodelay on;\n\
-         proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
+         proxy_http_version 1.1;\n\
          proxy_request_buffering off; proxy_max_temp_file_size 0;\n\
          proxy_buffers 8 128k; proxy_busy_buffers_size 256k;\n"
     } else {
         "access_log LOG combined;\n"
     };
-    let keepalive = if tuned {
-        "keepalive 256; keepalive_requests 1000000000;"
+    // Where a location sets one header for the upstream, it takes over none from outside.
+    let (keepalive, connection) = if tuned {
+        (
+            "keepalive 256; keepalive_requests 1000000000;",
+            "proxy_set_header Connection \"\";\n",
+        )
     } else {
-        ""
+        ("", "")
     };
     format!(
         "upstream registry {{ server {upstream}; {keepalive} }}\n\
@@ -386,7 +390,7 @@ fn nginx_server(
          ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:SSL:10m;\n\
          client_max_body_size 0; chunked_transfer_encoding on;\n{more}\
          location / {{ proxy_pass http://registry; proxy_read_timeout 900;\n\
-         proxy_set_header Host $http_host; proxy_set_header X-Real-IP $remote_addr;\n\
+         {connection}proxy_set_header Host $http_host; proxy_set_header X-Real-IP $remote_addr;\n\
          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
          proxy_set_header X-Forwarded-Proto $scheme; }} }}"
     )

@@ -11,7 +11,7 @@ use crate::peer;
 
 /// What stands in the report before the figures; what was tried and where the time goes is written by hand, in a file
 /// that the report takes in.
-const NOTES: &str = "docs/benchmarks-notes.md";
+const NOTES: &str = "benches/notes.md";
 
 /// Prints a row when it is done.
 pub fn print(row: &Row) {
@@ -73,8 +73,7 @@ pub fn write(options: &Options, rows: &[Row], plots: &[Plot]) {
     text += &fs::read_to_string(NOTES).unwrap_or_default();
     text += "\n## The settings\n\nOf TLS and ports only the names differ from what was run.\n";
     for (name, config) in peer::shown() {
-        let kind = if name == "dockgate" { "toml" } else { "text" };
-        let _ = write!(text, "\n{name}:\n\n```{kind}\n{}\n```\n", config.trim_end());
+        let _ = write!(text, "\n{name}:\n\n```text\n{}\n```\n", config.trim_end());
     }
     fs::write(file, text).unwrap();
     println!("written: {}", file.display());
@@ -135,7 +134,7 @@ fn digits(value: f64) -> String {
 
 const HEAD: &str = "# Benchmarks
 
-`make bench` writes this file, but for the section on what was found, which lies in `docs/benchmarks-notes.md`. It sets up the
+`make bench` writes this file, but for the section on what was found, which lies in `benches/notes.md`. It sets up the
 peers by itself (Debian's packages, as root) and takes about half an hour.
 
 ## How it is measured
