@@ -15,8 +15,13 @@ use tokio::time::Instant;
 
 use super::READ;
 
-/// The smallest ration.
+/// The first ration of an exchange: a small answer comes in one read all the same.
+const FIRST: usize = 8 * 1024;
+/// The smallest ration of a body that goes on.
 const LEAST: usize = 32 * 1024;
+/// A ration is never more than this part of what was taken before: sockets swallow the first megabytes of a slow pull as fast
+/// as they come.
+const PART: usize = 32;
 /// A piece that is taken faster than this makes the next one larger,
 const FAST: Duration = Duration::from_millis(2);
 /// and one that takes longer than this makes it smaller.
@@ -27,29 +32,19 @@ const SLOW: Duration = Duration::from_millis(8);
 pub(super) struct Appetite(Arc<AtomicUsize>);
 
 impl Default for Appetite {
-    /// As much as there is: a small answer comes in one read.
     fn default() -> Self {
-        Self(Arc::new(AtomicUsize::new(READ)))
+        Self(Arc::new(AtomicUsize::new(FIRST)))
     }
 }
 
 impl Appetite {
     /// As at the start of an exchange.
     pub(super) fn reset(&self) {
-        self.0.store(READ, Ordering::Relaxed);
+        self.0.store(FIRST, Ordering::Relaxed);
     }
 
-    /// Learns from a piece of this length that went to its taker this long after the one before.
-    pub(super) fn learn(&self, length: usize, after: Duration) {
-        let ration = self.ration();
-        let next = if after > SLOW {
-            (ration.min(length.next_power_of_two()) / 2).max(LEAST)
-        } else if after < FAST && length >= ration {
-            (ration * 2).min(READ)
-        } else {
-            return;
-        };
-        self.0.store(next, Ordering::Relaxed);
+    fn set(&self, ration: usize) {
+        self.0.store(ration, Ordering::Relaxed);
     }
 
     fn ration(&self) -> usize {
@@ -57,19 +52,34 @@ impl Appetite {
     }
 }
 
-/// When pieces of one body went to their taker.
+/// How fast the pieces of one body go to their taker.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Option<Instant>);
+pub(super) struct Pace {
+    last: Option<Instant>,
+    taken: usize,
+}
 
 impl Pace {
     /// A piece of this length is handed over now.
     pub(super) fn hand_over(&mut self, length: usize, appetite: &Appetite) {
-        if length < LEAST {
+        if length < FIRST {
             return;
         }
+        self.taken = self.taken.saturating_add(length);
         let now = Instant::now();
-        if let Some(before) = self.0.replace(now) {
-            appetite.learn(length, now - before);
+        let after = self.last.replace(now).map(|last| now - last);
+        self.learn(length, after.unwrap_or_default(), appetite);
+    }
+
+    /// Learns from a piece that went to its taker this long after the one before.
+    fn learn(&self, length: usize, after: Duration, appetite: &Appetite) {
+        let ration = appetite.ration();
+        if after > SLOW {
+            appetite.set((ration / 2).max(LEAST));
+        } else if after < FAST && length >= ration {
+            let part = (self.taken / PART + 1).next_power_of_two() / 2;
+            let most = part.clamp(LEAST, READ);
+            appetite.set((ration * 2).clamp(LEAST, most));
         }
     }
 }
@@ -141,33 +151,47 @@ mod tests {
 
     use super::*;
 
-    fn paced(appetite: &Appetite, pieces: usize, length: usize, apart: Duration) {
+    /// So many pieces as large as they may be, so long apart; the ration that comes of it.
+    fn paced(pace: &mut Pace, appetite: &Appetite, pieces: usize, apart: u64) -> usize {
         for _ in 0..pieces {
-            appetite.learn(length.min(appetite.ration()), apart);
+            let length = appetite.ration();
+            pace.taken += length;
+            pace.learn(length, Duration::from_millis(apart), appetite);
         }
+        appetite.ration()
     }
 
     #[test]
-    fn a_slow_taker_gets_small_pieces_and_a_fast_one_large_ones_again() {
-        let appetite = Appetite::default();
-        assert_eq!(appetite.ration(), READ);
-        paced(&appetite, 20, READ, Duration::from_millis(20));
-        assert_eq!(appetite.ration(), LEAST);
-        paced(&appetite, 20, READ, Duration::from_millis(5));
-        assert_eq!(appetite.ration(), LEAST, "neither fast nor slow");
-        paced(&appetite, 20, READ, Duration::from_millis(1));
-        assert_eq!(appetite.ration(), READ);
-        paced(&appetite, 20, READ, Duration::from_millis(20));
+    fn a_slow_taker_gets_small_pieces_and_a_fast_one_large_ones() {
+        let (mut pace, appetite) = (Pace::default(), Appetite::default());
+        assert_eq!(appetite.ration(), FIRST);
+        assert_eq!(paced(&mut pace, &appetite, 400, 1), READ);
+        assert_eq!(paced(&mut pace, &appetite, 20, 20), LEAST);
+        assert_eq!(
+            paced(&mut pace, &appetite, 20, 5),
+            LEAST,
+            "neither fast nor slow"
+        );
+        assert_eq!(paced(&mut pace, &appetite, 20, 1), READ);
         appetite.reset();
-        assert_eq!(appetite.ration(), READ);
+        assert_eq!(appetite.ration(), FIRST);
+    }
+
+    #[test]
+    fn what_a_socket_swallows_at_once_makes_no_large_ration() {
+        let (mut pace, appetite) = (Pace::default(), Appetite::default());
+        while pace.taken < 4 << 20 {
+            paced(&mut pace, &appetite, 1, 0);
+        }
+        assert!(appetite.ration() <= 128 * 1024, "{}", appetite.ration());
     }
 
     #[test]
     fn a_sender_that_has_little_makes_no_ration_larger() {
-        let appetite = Appetite::default();
-        paced(&appetite, 20, READ, Duration::from_millis(20));
+        let (mut pace, appetite) = (Pace::default(), Appetite::default());
+        paced(&mut pace, &appetite, 20, 20);
         for _ in 0..20 {
-            appetite.learn(LEAST / 2, Duration::ZERO);
+            pace.hand_over(LEAST / 2, &appetite);
         }
         assert_eq!(appetite.ration(), LEAST);
     }
@@ -180,7 +204,7 @@ mod tests {
         let sent: Vec<u8> = (0..READ).map(|n| u8::try_from(n % 251).unwrap()).collect();
         other.write_all(&sent).await.unwrap();
         drop(other);
-        paced(&appetite, 20, READ, Duration::from_millis(20));
+        appetite.set(LEAST);
         let mut got = Vec::with_capacity(2 * READ);
         let first = metered.read_buf(&mut got).await.unwrap();
         assert_eq!(first, LEAST);
