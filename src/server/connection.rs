@@ -104,7 +104,9 @@ pub(super) async fn serve(
         let Some(tls) = &door.tls else {
             return http1(socket, Client::new(peer, None), live, phase).await;
         };
-        match preliminary(deadline, &mut phase, tls.accept(socket)).await {
+        // Boxed, so that the room of a handshake goes with it.
+        let handshake = Box::pin(tls.accept(socket));
+        match preliminary(deadline, &mut phase, handshake).await {
             Ok(Ok((stream, handshake))) => {
                 peer.scheme = Scheme::Https;
                 peer.sni = handshake.sni;

@@ -7,26 +7,30 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-pin_project! {
-    /// An encrypted connection: reading gives the client's bytes, writing encrypts ours.
-    ///
-    /// The end of the stream is the client's `close_notify`; a connection cut without one reads as
-    /// [`io::ErrorKind::UnexpectedEof`], so that a cut is never taken for an end. Shutting down sends our `close_notify`.
-    #[derive(Debug)]
-    pub(crate) struct TlsStream<S> {
-        #[pin]
-        inner: tokio_rustls::server::TlsStream<Rewound<S>>,
-    }
+/// An encrypted connection: reading gives the client's bytes, writing encrypts ours.
+///
+/// The end of the stream is the client's `close_notify`; a connection cut without one reads as
+/// [`io::ErrorKind::UnexpectedEof`], so that a cut is never taken for an end. Shutting down sends our `close_notify`.
+#[derive(Debug)]
+pub(crate) struct TlsStream<S> {
+    /// Boxed, since it is some kilobytes, and each future that it is handed through would have room for all of them.
+    inner: Box<tokio_rustls::server::TlsStream<Rewound<S>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     pub(super) fn new(inner: tokio_rustls::server::TlsStream<Rewound<S>>) -> Self {
-        Self { inner }
+        Self {
+            inner: Box::new(inner),
+        }
     }
 
     /// The transport below, to be set up or broken off; its bytes are not to be read or written.
     pub(crate) fn get_mut(&mut self) -> &mut S {
         &mut self.inner.get_mut().0.inner
+    }
+
+    fn pinned(self: Pin<&mut Self>) -> Pin<&mut tokio_rustls::server::TlsStream<Rewound<S>>> {
+        Pin::new(&mut *self.get_mut().inner)
     }
 }
 
@@ -49,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.project().inner.poll_read(cx, buf)
+        self.pinned().poll_read(cx, buf)
     }
 }
 
@@ -60,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.as_mut().make_room(buf.len());
-        self.project().inner.poll_write(cx, buf)
+        self.pinned().poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -70,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     ) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
         self.as_mut().make_room(length);
-        self.project().inner.poll_write_vectored(cx, bufs)
+        self.pinned().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -78,11 +82,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().inner.poll_flush(cx)
+        self.pinned().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().inner.poll_shutdown(cx)
+        self.pinned().poll_shutdown(cx)
     }
 }
 
