@@ -16,22 +16,45 @@ use super::place::{Facts, Place, facts};
 /// The largest file that is read this way: links and tags are far smaller.
 const MOST: usize = 4096;
 
-/// ext4, XFS, Btrfs, F2FS, tmpfs (statfs(2)).
-const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+/// ext4, XFS, Btrfs, F2FS (statfs(2)).
+const DISKS: [u32; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
 
-/// Whether the folder is on a file system that never asks another machine, or a program.
-pub(super) fn is_local(folder: impl AsFd) -> bool {
-    // As the system has it, the type is a signed number; of 32 bits all are used.
-    let kind = rustix::fs::fstatfs(folder).map(|facts| facts.f_type);
-    kind.is_ok_and(|kind| LOCAL.iter().any(|local| i64::from(*local) == kind))
+/// tmpfs, which knows no `RWF_NOWAIT` and has nothing to wait for.
+const MEMORY: u32 = 0x0102_1994;
+
+/// A file system that never asks another machine, or a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Local {
+    /// On a disk of this machine.
+    Disk,
+    /// In its memory.
+    Memory,
+}
+
+impl Local {
+    /// That of a folder, if it is on one.
+    pub(super) fn of(folder: impl AsFd) -> Option<Self> {
+        // As the system has it, the type is a signed number; of 32 bits all are used.
+        let kind = rustix::fs::fstatfs(folder).ok()?.f_type;
+        let is = |known: &u32| i64::from(*known) == kind;
+        if is(&MEMORY) {
+            return Some(Self::Memory);
+        }
+        DISKS.iter().any(is).then_some(Self::Disk)
+    }
+
+    fn patience(self) -> ReadWriteFlags {
+        match self {
+            Self::Disk => ReadWriteFlags::NOWAIT,
+            Self::Memory => ReadWriteFlags::empty(),
+        }
+    }
 }
 
 impl Place {
     /// A regular file that can be opened without waiting.
     pub(super) fn file_in_memory(&self, path: &str) -> Option<(OwnedFd, Facts)> {
-        if !self.is_local() {
-            return None;
-        }
+        self.local()?;
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH
@@ -46,6 +69,7 @@ impl Place {
 
     /// The bytes of a small file that can be read without waiting.
     pub(super) fn read_in_memory(&self, path: &str, most: u64) -> Option<Bytes> {
+        let patience = self.local()?.patience();
         let (file, facts) = self.file_in_memory(path)?;
         let length = usize::try_from(facts.length).ok()?;
         if facts.length > most || length >= MOST {
@@ -55,7 +79,7 @@ impl Place {
         // One byte more than there was a moment ago: if that comes, somebody is writing to it.
         let wanted = space.get_mut(..=length)?;
         let mut wanted = [IoSliceMut::new(wanted)];
-        let read = rustix::io::preadv2(&file, &mut wanted, 0, ReadWriteFlags::NOWAIT).ok()?;
+        let read = rustix::io::preadv2(&file, &mut wanted, 0, patience).ok()?;
         (read == length).then(|| Bytes::copy_from_slice(space.get(..read).unwrap_or_default()))
     }
 }
@@ -77,7 +101,7 @@ mod tests {
             Err(error) => return eprintln!("skipped: no /dev/shm: {error}"),
         };
         let place = super::super::root::open(ground.path()).unwrap();
-        assert!(place.is_local());
+        assert_eq!(place.local(), Some(Local::Memory));
         let put = |name: &str, bytes: &[u8]| fs::write(ground.path().join(name), bytes).unwrap();
         put("link", b"sha256:abc");
         put("empty", b"");

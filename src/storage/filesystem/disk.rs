@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 
 use super::super::{Error, Key};
 use super::place::Place;
+use super::spare::Spare;
+use super::stream::LARGE;
 
 /// Calls that may wait for the disk at the same time; the others wait for their turn without a thread. Enough to keep
 /// a fast disk busy, and well below the threads that tokio would start (512), so that other blocking work gets some.
@@ -19,6 +21,8 @@ const AT_ONCE: usize = 64;
 pub(super) struct Disk {
     place: Arc<Place>,
     turns: Arc<Semaphore>,
+    /// Buffers for those who read much.
+    pub(super) spare: Spare,
 }
 
 impl Disk {
@@ -26,6 +30,7 @@ impl Disk {
         Self {
             place: Arc::new(place),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            spare: Spare::new(LARGE),
         }
     }
 

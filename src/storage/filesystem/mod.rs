@@ -12,6 +12,7 @@ mod place;
 mod root;
 mod saved;
 mod session;
+mod spare;
 mod staging;
 mod stream;
 mod upload;

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::path::Arg;
 
-use super::cached::is_local;
+use super::cached::Local;
 
 /// Mode of a file, before the umask: another registry, run by another user, can read it.
 pub(super) const FILE: Mode = Mode::from_raw_mode(0o644);
@@ -29,8 +29,8 @@ const ATTEMPTS: u32 = 16;
 pub(super) struct Place {
     root: PathBuf,
     folder: OwnedFd,
-    /// Whether it is on a file system of this machine.
-    local: bool,
+    /// The file system, if it is one of this machine.
+    local: Option<Local>,
     /// Folders, each with its inode, whose entries in all folders above are known to be on stable storage.
     durable: Mutex<HashMap<String, u64>>,
 }
@@ -127,7 +127,7 @@ impl Place {
     pub(super) fn new(root: &Path, folder: OwnedFd) -> Self {
         Self {
             root: root.to_path_buf(),
-            local: is_local(&folder),
+            local: Local::of(&folder),
             folder,
             durable: Mutex::default(),
         }
@@ -141,8 +141,8 @@ impl Place {
         &self.folder
     }
 
-    /// Whether no other machine and no program is asked for what lies in it.
-    pub(super) fn is_local(&self) -> bool {
+    /// The file system, if no other machine and no program is asked for what lies in it.
+    pub(super) fn local(&self) -> Option<Local> {
         self.local
     }
 

@@ -20,7 +20,7 @@ use super::disk::{Disk, Turn, ended, failed};
 const SMALL: usize = 64 * 1024;
 
 /// The most bytes of a buffer. A stream has two at most: the one that was taken last and the next one.
-const LARGE: usize = 1024 * 1024;
+pub(super) const LARGE: usize = 1024 * 1024;
 
 /// Whoever comes back for more sooner than this gets larger buffers.
 const FAST: Duration = Duration::from_millis(4);
@@ -66,7 +66,7 @@ struct Reading {
 /// A buffer that is being read.
 struct Ahead {
     wanted: usize,
-    job: JoinHandle<Step<Vec<u8>>>,
+    job: JoinHandle<Step<Bytes>>,
 }
 
 impl Reading {
@@ -86,7 +86,7 @@ impl Reading {
         };
         self.ahead = self.begin_if_idle();
         self.gave = Some(Instant::now());
-        Some(Ok(bytes.into()))
+        Some(Ok(bytes))
     }
 
     async fn begin(&mut self) -> Option<Ahead> {
@@ -101,7 +101,10 @@ impl Reading {
 
     fn begin_in(&mut self, turn: Turn) -> Option<Ahead> {
         let (file, at, wanted) = self.piece()?;
-        let job = self.disk.start(turn, move |_| read(&file, at, wanted));
+        let spare = self.disk.spare.clone();
+        let job = self.disk.start(turn, move |_| {
+            read(&file, at, spare.take(wanted), wanted).map(|bytes| spare.lend(bytes))
+        });
         self.left.start += wanted as u64;
         Some(Ahead { wanted, job })
     }
@@ -125,9 +128,8 @@ impl Reading {
     }
 }
 
-/// Reads `wanted` bytes, or fewer where the file ends before.
-fn read(file: &OwnedFd, at: u64, wanted: usize) -> Step<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(wanted);
+/// Reads `wanted` bytes into an empty buffer, or fewer where the file ends before.
+fn read(file: &OwnedFd, at: u64, mut bytes: Vec<u8>, wanted: usize) -> Step<Vec<u8>> {
     while bytes.len() < wanted {
         let at = at + bytes.len() as u64;
         // The buffer may have become larger than was asked for, so what is read is cut off at the end.
@@ -145,7 +147,7 @@ pub(super) fn read_whole(file: &OwnedFd, length: u64, most: u64) -> Step<Option<
         return Ok(None);
     };
     // One byte more than it had a moment ago: if that comes, somebody is writing to it.
-    let bytes = read(file, 0, wanted + 1)?;
+    let bytes = read(file, 0, Vec::with_capacity(wanted + 1), wanted + 1)?;
     Ok((bytes.len() as u64 <= most).then(|| bytes.into()))
 }
 
