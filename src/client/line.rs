@@ -11,6 +11,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
 use tracing::debug;
 
 use super::appetite::{Appetite, Metered};
@@ -88,7 +89,9 @@ impl Line {
         &mut self,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Failed> {
-        let answer = self.sender.try_send_request(request);
+        // Outside of tokio's budget for a task: where that is used up, a channel that has its message says "later" and wakes
+        // the task, which the waker below does not do.
+        let answer = unconstrained(self.sender.try_send_request(request));
         let mut answer = pin!(answer);
         std::future::poll_fn(|cx| {
             self.drive(cx);
