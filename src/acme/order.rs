@@ -83,14 +83,17 @@ async fn order(
         Some(begun) => begun,
         None => begin(keeper, authority, account, replaced).await?,
     };
-    let done = finish(keeper, authority, &mut order, &key).await;
+    let names = keeper.section.names.clone();
+    let done = match finish(keeper, authority, &mut order, &key).await {
+        Ok(chain) => keeper.store.put_certificate(chain, key, names).await,
+        Err(error) => Err(error),
+    };
     if let Err(error) = &done
         && !error.is_passing()
     {
         keeper.store.drop_order().await?;
     }
-    let names = keeper.section.names.clone();
-    keeper.store.put_certificate(done?, key, names).await
+    done
 }
 
 /// The order of before, where the authority still knows it and it can still come to something.
