@@ -233,13 +233,18 @@ impl Trust {
         let others = intermediates
             .iter()
             .chain(self.authorities.iter().map(|authority| &authority.der))
-            .filter_map(|der| Certificate::parse(der).ok())
-            .map(|certificate| unix(certificate.not_after));
+            .map(|der| Certificate::parse(der).map(|read| unix(read.not_after)));
+        // One whose dates we cannot tell makes no judgement that lasts.
+        let Ok(others) = others.collect::<Result<Vec<_>, _>>() else {
+            return now;
+        };
         let lists = self.lists.iter().flat_map(Lists::ends);
         let leaf = unix(leaf.not_after);
+        // A date of this very second is still good, and passes with it.
         others
+            .into_iter()
             .chain(lists)
-            .filter(|date| *date > now)
+            .filter(|date| *date >= now)
             .fold(leaf, UnixTime::min)
     }
 }
