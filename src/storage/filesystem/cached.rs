@@ -55,8 +55,14 @@ impl Place {
     /// A regular file that can be opened without waiting.
     pub(super) fn file_in_memory(&self, path: &str) -> Option<(OwnedFd, Facts)> {
         self.local()?;
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        // Noting when it was read could wait for the disk's journal. Of a file of another owner that cannot be left out, and
+        // the call fails.
+        let flags = OFlags::RDONLY
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::NOATIME
+            | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH
             | ResolveFlags::NO_MAGICLINKS
             | ResolveFlags::NO_XDEV
