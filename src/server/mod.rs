@@ -307,6 +307,8 @@ impl Bound {
         let hurry = Arc::clone(&means.hurry);
         chores.spawn(renewal::run(reloader.acme.subscribe(), means));
         manager.ready(&status(&addresses, true)).await;
+        // Should a reload break, it takes what it has with it.
+        let (drain, access_log) = (reloader.config.timeouts.drain, reloader.access_log.clone());
         let mut reloader = Some(reloader);
         let mut clock = interval(LOOK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -332,7 +334,7 @@ impl Bound {
                 .await;
         }
         chores.shutdown().await;
-        let drain = reloader.as_ref().map_or(LOOK, |r| r.config.timeouts.drain);
+        let drain = reloader.as_ref().map_or(drain, |r| r.config.timeouts.drain);
         info!(
             drain_s = drain.as_secs(),
             "draining: no new connections, what runs is finished"
@@ -350,7 +352,7 @@ impl Bound {
         }
         loops.shutdown().await;
         live.gateway().settle(SETTLE).await;
-        if let Some(log) = reloader.and_then(|reloader| reloader.access_log) {
+        if let Some(log) = access_log {
             // Blocking is harmless here: nothing else runs any more.
             log.flush(FLUSH);
         }
