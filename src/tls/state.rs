@@ -39,6 +39,8 @@ pub(super) struct State {
     pub generation: u64,
     /// Until when what was read is good.
     pub dates: Vec<Date>,
+    /// What is shown to whoever names nothing else, where an authority has issued it.
+    issued: Option<Material>,
 }
 
 /// A file, and from when until when its content is good.
@@ -134,6 +136,8 @@ impl State {
             .map(Date::of)
             .collect();
         dates.extend(dates_of_trust(settings, trust.as_deref()));
+        let own = first::files(source.state_dir).certificate;
+        let is_issued = settings.certificate.is_none() && default.file != own;
         let resolver = Resolver::new(&default, &more, source.challenges.clone());
         let config = configure(settings, source.http2, trust.as_ref(), resolver, resumption)
             .map_err(|error| vec![Error::Setup(error)])?;
@@ -143,6 +147,7 @@ impl State {
             trust_digest,
             generation,
             dates,
+            issued: is_issued.then_some(default),
         };
         Ok((state, warnings))
     }
@@ -202,7 +207,16 @@ fn default_material(
     if let Some(files) = &settings.certificate {
         return Material::load(files, &crypto, now);
     }
-    let doubt = match from_authority(settings, now) {
+    let before = old.and_then(|old| old.issued.as_ref());
+    let found = from_authority(settings, now);
+    // Other names were asked for, or the file is gone: until there is another one, what clients trust is shown on.
+    if let (Ok(None), Some(wanted), Some(before)) = (&found, &settings.issued, before)
+        && now <= before.valid.1
+    {
+        let text = "is not there yet; until it is, clients are shown the certificate of before";
+        return Ok((before.clone(), vec![Warning::new(wanted, text)]));
+    }
+    let doubt = match found {
         Ok(Some(found)) => return Ok(found),
         // What is in force is better than one of our own.
         Err(faults) if old.is_some() => return Err(faults),

@@ -109,6 +109,29 @@ fn other_names_take_effect_without_a_restart_and_the_old_certificate_is_kept() {
 }
 
 #[test]
+fn until_there_is_a_certificate_for_other_names_the_one_of_before_is_shown() {
+    if !need_pebble() {
+        return;
+    }
+    let (pebble, dir) = (Pebble::start(), TempDir::new().unwrap());
+    let gate = start_in(dir.path(), &pebble.toml(&["first.test"]));
+    pebble.prove_at(gate.address(0));
+    is_had(&gate, 1);
+    let root = pebble.root();
+    let first = trusts(&gate, &root, "first.test");
+
+    // The authority looks for the proof where nobody listens.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    pebble.prove_at(closed.local_addr().unwrap());
+    drop(closed);
+    let acme = pebble.toml(&["second.test"]);
+    fs::write(dir.path().join("proxy.toml"), format!("{GATE}{acme}")).unwrap();
+    gate.err_line("clients are shown the certificate of before");
+    gate.err_line("acme_failed");
+    assert_eq!(trusts(&gate, &root, "first.test"), first);
+}
+
+#[test]
 fn two_processes_over_one_folder_order_one_certificate() {
     if !need_pebble() {
         return;
