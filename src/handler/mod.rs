@@ -31,10 +31,6 @@ pub(crate) use token::{Asked, Wanted};
 
 /// Where content comes from.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, and the gateway has it behind a pointer"
-)]
 pub(crate) enum Backend {
     /// A registry behind the gate.
     Upstream(Upstream),

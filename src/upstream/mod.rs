@@ -179,7 +179,7 @@ impl Upstream {
             headers,
             source: Source::Unix,
         };
-        let request = self.request(&head, None, &Arc::new(Progress::new()))?;
+        let request = Self::request(&head, None, &Arc::new(Progress::new()))?;
         let answer = self.client.send(request, true).await;
         let answer = answer.map_err(Error::from_client)?;
         if answer.status().is_server_error() {
@@ -197,8 +197,8 @@ impl Upstream {
         let progress = Arc::new(Progress::new());
         // GET and HEAD without a body meet a pooled connection that the upstream is just closing now and then.
         let second = (body.is_none() && is_repeatable(&head.method))
-            .then(|| self.request(&head, None, &progress));
-        let first = self.request(&head, body, &progress)?;
+            .then(|| Self::request(&head, None, &progress));
+        let first = Self::request(&head, body, &progress)?;
         let mut answer = self.exchange(first, false, &progress).await;
         if let (Err(Error::Broken(_)), Some(second)) = (&answer, second) {
             self.counts.retried();
@@ -224,7 +224,6 @@ impl Upstream {
     }
 
     fn request(
-        &self,
         head: &Head,
         body: Option<Body>,
         progress: &Arc<Progress>,

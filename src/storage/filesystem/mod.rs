@@ -103,15 +103,12 @@ impl FileSystem {
         key: &Key,
         range: Range<u64>,
     ) -> Result<Option<ByteStream>, Error> {
-        let at_once = self.disk.place().file_in_memory(key.as_str());
-        let file = match at_once {
-            Some(file) => Some(file),
-            None => {
-                let path = key.as_str().to_owned();
-                let open = move |place: &Place| place.file(&path, OFlags::RDONLY);
-                self.disk.run(key, "read", open).await?
-            }
-        };
+        let mut file = self.disk.place().file_in_memory(key.as_str());
+        if file.is_none() {
+            let path = key.as_str().to_owned();
+            let open = move |place: &Place| place.file(&path, OFlags::RDONLY);
+            file = self.disk.run(key, "read", open).await?;
+        }
         let Some((file, _)) = file else {
             return Ok(None);
         };
