@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
+use crate::peer::Scheme;
 use crate::secret::Secret;
 
 use super::target::Target;
@@ -110,15 +111,33 @@ pub(crate) enum TokenFault {
     /// The challenge has no realm, or one that is no URL.
     #[error("the realm of the challenge is no URL")]
     Realm,
+    /// The password could be read on the way there.
+    #[error(
+        "{0}, where the challenge sends clients for tokens, would get the password in clear, which \
+         was not asked for; it was not sent"
+    )]
+    Clear(String),
     /// It cannot be reached.
     #[error("{0} cannot be asked for a token")]
     Ask(String, #[source] Fault),
 }
 
-/// Asks the token server of a challenge for a token, as `docker login` and `docker push` do.
+/// Whether a password for this registry may go to that token server: over TLS, or in clear to the very host of which the
+/// person wrote `http://`. Whoever answers in the registry's place chooses the realm, so it is not for the realm to say.
+pub(crate) fn may_be_shown(registry: &Target, server: &Target) -> bool {
+    match server.scheme {
+        Scheme::Https => true,
+        Scheme::Http => {
+            registry.scheme == Scheme::Http && server.host.eq_ignore_ascii_case(&registry.host)
+        }
+    }
+}
+
+/// Asks the token server of a challenge for a token, as `docker login` and `docker push` do. Unlike them it shows a
+/// password only where it [may be shown](may_be_shown()).
 ///
 /// # Errors
-/// It could not be asked.
+/// It could not be asked, or not like this.
 pub(crate) async fn token(
     wire: &Wire,
     challenge: &Challenge,
@@ -127,6 +146,9 @@ pub(crate) async fn token(
 ) -> Result<Granted, TokenFault> {
     let realm = challenge.parameter("realm").ok_or(TokenFault::Realm)?;
     let (target, path) = realm_target(realm).ok_or(TokenFault::Realm)?;
+    if credentials.is_some() && !may_be_shown(&wire.target, &target) {
+        return Err(TokenFault::Clear(target.origin()));
+    }
     let mut query = Vec::new();
     if let Some(service) = challenge.parameter("service") {
         query.push(format!("service={}", escaped(service)));
@@ -225,6 +247,23 @@ mod tests {
         let (_, path) = realm_target("http://a.example").unwrap();
         assert_eq!(path, "/");
         assert!(realm_target("Registry realm").is_none());
+    }
+
+    #[test]
+    fn a_password_goes_in_clear_only_to_the_host_that_was_named_with_http() {
+        for (registry, server, may) in [
+            ("https://r.example", "https://r.example/token", true),
+            ("https://r.example", "https://auth.example/token", true),
+            ("https://r.example", "http://r.example/token", false),
+            ("https://r.example", "http://auth.example/token", false),
+            ("http://r.example", "https://auth.example/token", true),
+            ("http://r.example", "http://R.example:5001/token", true),
+            ("http://r.example", "http://auth.example/token", false),
+        ] {
+            let (server, _) = realm_target(server).unwrap();
+            let registry = Target::parse(registry).unwrap();
+            assert_eq!(may_be_shown(&registry, &server), may, "{registry} {server}");
+        }
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub(crate) enum Fault {
         /// How long it was waited for.
         after: Duration,
     },
+    /// There is nothing to verify a certificate with, and nothing goes to an https address in clear.
+    #[error("{0} wants TLS, and nothing was set up for it")]
+    NoTls(String),
     /// It cannot be asked like this.
     #[error("the request cannot be written")]
     Request(#[source] http::Error),
@@ -162,7 +165,7 @@ impl Answer {
 pub(crate) struct Wire {
     /// The registry.
     pub target: Target,
-    /// TLS, for one that speaks it.
+    /// TLS, for a registry that speaks it, and for a token server that does.
     pub tls: Option<ClientTls>,
     /// Where to connect to, in the place of the target's own host and port.
     pub instead: Option<(String, u16)>,
@@ -173,10 +176,13 @@ pub(crate) struct Wire {
 impl Wire {
     /// Asks, over a new connection.
     pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, Fault> {
-        let tcp = self.dial().await?;
-        let stream: Box<dyn Duplex> = match (&self.tls, self.target.scheme) {
-            (Some(tls), Scheme::Https) => Box::new(shake(tls, &self.target.host, tcp).await?),
-            _ => Box::new(tcp),
+        let stream: Box<dyn Duplex> = match (self.target.scheme, &self.tls) {
+            (Scheme::Http, _) => Box::new(self.dial().await?),
+            (Scheme::Https, Some(tls)) => {
+                let tcp = self.dial().await?;
+                Box::new(shake(tls, &self.target.host, tcp).await?)
+            }
+            (Scheme::Https, None) => return Err(Fault::NoTls(self.target.origin())),
         };
         exchange(stream, &self.target, ask).await
     }

@@ -1,5 +1,7 @@
 //! `dockgate compare` before two that are alike, and before two of which one is broken in one way.
 
+mod realm;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -139,21 +139,22 @@ pub(crate) async fn compare(
             break;
         }
         let (one, other) = (old.ask(before).await, new.ask(after).await);
+        if withheld([("old", &old), ("new", &new)], &mut report) {
+            break;
+        }
         report.asked += 1;
         let said = [&one, &other];
         judge(before, said, [&old, &new], &mut report);
         remark(before, said, plan.credentials.as_ref(), &mut report);
-        if let Some(name) = [("old", &old), ("new", &new)]
-            .iter()
-            .find(|(_, side)| !side.answers())
-            .map(|(name, _)| name)
-        {
-            report.incomplete.push(format!(
-                "{name} has stopped answering at {}; the rest was not asked",
-                before.name
-            ));
+        if silent(before, [("old", &old), ("new", &new)], &mut report) {
             break;
         }
+    }
+    for (name, side) in [("old", &old), ("new", &new)] {
+        let note = side.elsewhere().map(|server| {
+            format!("{name} has its tokens from {server}: the password went there too")
+        });
+        report.notes.extend(note);
     }
     if plan.write {
         for (name, side) in [("old", &mut old), ("new", &mut new)] {
@@ -175,6 +176,32 @@ fn unreachable(name: &str, wire: &Wire, fault: &Fault) -> String {
         "{name}, {target}: {}; `dockgate doctor {target}` says more",
         chain(fault)
     )
+}
+
+/// Whether a side would have the password sent in clear; then it is asked nothing more, and the report says why.
+fn withheld(sides: [(&str, &Side); 2], report: &mut Report) -> bool {
+    let why = sides.iter().filter_map(|(name, side)| {
+        let why = side.withheld()?;
+        Some(format!(
+            "{name}: {why}; tell the token server its scheme (X-Forwarded-Proto), or write https:// \
+             into its setting; the rest was not asked"
+        ))
+    });
+    let before = report.incomplete.len();
+    report.incomplete.extend(why);
+    report.incomplete.len() > before
+}
+
+/// Whether a side has stopped answering, which the report says then.
+fn silent(step: &Step, sides: [(&str, &Side); 2], report: &mut Report) -> bool {
+    let silent = sides.iter().find(|(_, side)| !side.answers());
+    report.incomplete.extend(silent.map(|(name, _)| {
+        format!(
+            "{name} has stopped answering at {}; the rest was not asked",
+            step.name
+        )
+    }));
+    silent.is_some()
 }
 
 fn judge(step: &Step, said: [&Said; 2], sides: [&Side; 2], report: &mut Report) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 
-use crate::probe::login::{Challenge, Credentials, Granted, token};
+use crate::probe::login::{Challenge, Credentials, Granted, TokenFault, realm_target, token};
 use crate::probe::wire::{Answer, Ask, Wire};
 use crate::secret::Secret;
 use crate::telemetry::chain;
@@ -39,6 +39,10 @@ pub(super) struct Side {
     /// Paths of the uploads that were begun and not ended, each with a query begun.
     uploads: Vec<String>,
     silent: u8,
+    /// Why the password was not shown to its token server.
+    withheld: Option<String>,
+    /// The token server that is not the registry itself and was shown the password.
+    elsewhere: Option<String>,
 }
 
 impl Side {
@@ -51,7 +55,19 @@ impl Side {
             tokens: HashMap::new(),
             uploads: Vec::new(),
             silent: 0,
+            withheld: None,
+            elsewhere: None,
         }
+    }
+
+    /// Why the password was not shown to its token server, if it was not.
+    pub(super) fn withheld(&self) -> Option<&str> {
+        self.withheld.as_deref()
+    }
+
+    /// Where else than to the registry the password went.
+    pub(super) fn elsewhere(&self) -> Option<&str> {
+        self.elsewhere.as_deref()
     }
 
     /// Whether it has answered lately.
@@ -149,7 +165,16 @@ impl Side {
             credentials.as_ref(),
             scope.as_deref(),
         );
-        match granted.await {
+        let granted = granted.await;
+        // Also if it did not answer: what was sent may have come.
+        if credentials.is_some()
+            && !matches!(granted, Err(TokenFault::Clear(_) | TokenFault::Realm))
+        {
+            let server = challenge.parameter("realm").and_then(realm_target);
+            let other = server.filter(|(server, _)| *server != self.wire.target);
+            self.elsewhere = other.map(|(server, _)| server.origin());
+        }
+        match granted {
             Ok(Granted::Token(value)) => {
                 if step.who == Who::User {
                     self.tokens.insert(key, value.clone());
@@ -160,7 +185,13 @@ impl Side {
             Ok(Granted::Refused(_)) if credentials.is_none() => Ok(None),
             // What a client would show.
             Ok(Granted::Refused(answer)) => Err(Said::Answer(answer)),
-            Err(fault) => Err(Said::Nothing(chain(&fault))),
+            Err(fault) => {
+                let why = chain(&fault);
+                if matches!(fault, TokenFault::Clear(_)) {
+                    self.withheld = Some(why.clone());
+                }
+                Err(Said::Nothing(why))
+            }
         }
     }
 

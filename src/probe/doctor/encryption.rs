@@ -28,13 +28,17 @@ pub(super) async fn examine(
     found: &mut Diagnosis,
 ) -> Result<Option<Wire>, Vec<String>> {
     match wire.target.scheme {
-        Scheme::Http => Ok(plain(patient, wire, found).await),
+        Scheme::Http => plain(patient, wire, found).await,
         Scheme::Https => encrypted(patient, wire, found).await,
     }
 }
 
 /// What was asked for in clear.
-async fn plain(patient: &Patient, wire: Wire, found: &mut Diagnosis) -> Option<Wire> {
+async fn plain(
+    patient: &Patient,
+    wire: Wire,
+    found: &mut Diagnosis,
+) -> Result<Option<Wire>, Vec<String>> {
     let answer = wire.ask(&Ask::get("/v2/")).await;
     let odd = match &answer {
         Ok(answer) => answer.status == StatusCode::BAD_REQUEST,
@@ -46,7 +50,7 @@ async fn plain(patient: &Patient, wire: Wire, found: &mut Diagnosis) -> Option<W
             "protocol",
             format!("the port speaks TLS and the URL says http; use {url}"),
         );
-        return None;
+        return Ok(None);
     }
     let answer = match answer {
         Ok(answer) => answer,
@@ -58,7 +62,7 @@ async fn plain(patient: &Patient, wire: Wire, found: &mut Diagnosis) -> Option<W
                     chain(&fault)
                 ),
             );
-            return None;
+            return Ok(None);
         }
     };
     found.ok("protocol", "HTTP in clear");
@@ -92,7 +96,12 @@ async fn plain(patient: &Patient, wire: Wire, found: &mut Diagnosis) -> Option<W
         found.skipped(layer, "in clear");
     }
     clock(&answer, found);
-    Some(wire)
+    // Its token server may speak TLS all the same.
+    let tls = client_config(patient.ca.as_deref(), patient.certificate.as_ref());
+    Ok(Some(Wire {
+        tls: Some(tls.map_err(|faults| lines(&faults))?),
+        ..wire
+    }))
 }
 
 async fn speaks_tls(wire: &Wire) -> bool {

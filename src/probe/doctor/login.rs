@@ -4,7 +4,10 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, StatusCode};
 
 use crate::peer::Scheme;
-use crate::probe::login::{Challenge, Credentials, Granted, TokenFault, realm_target, token};
+use crate::probe::login::{
+    Challenge, Credentials, Granted, TokenFault, may_be_shown, realm_target, token,
+};
+use crate::probe::target::Target;
 use crate::probe::wire::{Answer, Ask, Wire};
 use crate::telemetry::chain;
 
@@ -42,6 +45,7 @@ impl Entrance {
 
 /// Where tokens come from. Tells whether one can go on.
 pub(super) async fn realm(
+    patient: &Patient,
     wire: &Wire,
     challenge: Option<&Challenge>,
     found: &mut Diagnosis,
@@ -61,14 +65,8 @@ pub(super) async fn realm(
         );
         return false;
     };
-    if target.scheme == Scheme::Http && wire.target.scheme == Scheme::Https {
-        found.failed(
-            "realm",
-            format!(
-                "the realm {realm} would have passwords sent in clear; tell the token server \
-                 its scheme (X-Forwarded-Proto), or write https:// into its setting"
-            ),
-        );
+    if let Some(text) = in_clear(patient, wire, realm, &target) {
+        found.failed("realm", text);
         return false;
     }
     let elsewhere = if target == wire.target {
@@ -117,6 +115,26 @@ pub(super) async fn realm(
         }
     }
     true
+}
+
+/// Whether passwords would go in clear where the URL does not say so; the sentence then.
+fn in_clear(patient: &Patient, wire: &Wire, realm: &str, target: &Target) -> Option<String> {
+    if may_be_shown(&wire.target, target) {
+        return None;
+    }
+    if wire.target.scheme == Scheme::Https {
+        return Some(format!(
+            "the realm {realm} would have passwords sent in clear; tell the token server \
+             its scheme (X-Forwarded-Proto), or write https:// into its setting"
+        ));
+    }
+    // Without a password to lose, whether it hands out tokens is worth a look.
+    patient.credentials.as_ref().map(|_| {
+        format!(
+            "the realm {realm} would have the password sent in clear to another host than the \
+             URL names, and it was not sent; write https:// into the setting of the token server"
+        )
+    })
 }
 
 /// Logs in as docker does; the answer of one who was let in.

@@ -40,7 +40,7 @@ pub(super) async fn examine(
         format!("GET /v2/ answers {}", answer.status.as_u16()),
     );
     let challenge = challenge(&answer, found);
-    if !realm(wire, challenge.as_ref(), found).await {
+    if !realm(patient, wire, challenge.as_ref(), found).await {
         version(&answer, None, found);
         return None;
     }

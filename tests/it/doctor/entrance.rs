@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::support::peers::need;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Next, Upstream};
 
 use super::{GOOD, Site, USER, doctor, text};
 
@@ -139,6 +139,58 @@ fn a_realm_in_clear_is_realm_and_no_password_goes_there() {
     site.doctor(nginx.address(), &[])
         .names("realm", &["in clear"]);
     assert_eq!(spy.connections(), 0);
+}
+
+#[test]
+fn a_realm_in_clear_on_another_host_than_the_url_names_gets_no_password() {
+    let token = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"x\"}";
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "a secret").unwrap();
+    let arguments = ["--user", USER, "--password-file", text(&password)];
+    for (host, gets_it) in [("127.0.0.2:0", false), ("127.0.0.1:0", true)] {
+        let spy = Upstream::on(TcpListener::bind(host).unwrap(), move |request| {
+            request.say(token);
+            Next::Close
+        });
+        let challenge = format!(
+            "WWW-Authenticate: Bearer realm=\"{}/token\",service=\"x\"",
+            spy.url()
+        );
+        let front = answering(
+            &format!("401 Unauthorized\r\n{VERSION}\r\n{challenge}"),
+            "{}",
+        );
+        let told = doctor(&front.url(), &arguments);
+        let seen = spy.told();
+        let shown = seen.iter().any(|t| !t.values("authorization").is_empty());
+        assert_eq!(shown, gets_it, "{seen:?}");
+        if gets_it {
+            assert_eq!(told.layer("realm").0, "ok", "{:#}", told.0);
+        } else {
+            told.names("realm", &["in clear", "another host", "not sent"]);
+            assert_eq!(doctor(&front.url(), &[]).layer("realm").0, "ok");
+        }
+    }
+}
+
+#[test]
+fn a_token_server_with_tls_is_asked_over_tls_also_by_a_registry_in_clear() {
+    if !need(PEERS) {
+        return;
+    }
+    let site = Site::new();
+    let gate = site.gate(&site.server, "", "challenge = \"bearer\"");
+    let realm = format!("https://{}/v2/token", gate.address());
+    let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"x\"");
+    let front = answering(
+        &format!("401 Unauthorized\r\n{VERSION}\r\n{challenge}"),
+        "{}",
+    );
+    let told = doctor(&front.url(), &["--ca", site.ca()]);
+    let (status, said) = told.layer("realm");
+    assert_eq!(status, "ok", "{said}");
+    assert!(said.contains("another host"), "{said}");
 }
 
 #[test]
