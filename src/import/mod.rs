@@ -75,6 +75,7 @@ pub(crate) fn nginx(files: &dyn Files, request: &Request) -> Result<Imported, Ve
     let read = include::read(files, &request.files, request.prefix.as_deref())
         .map_err(|fault| vec![fault])?;
     let prefix = Prefix(read.prefix);
+    bounded(&read.list).map_err(|fault| vec![fault])?;
     let http = rest::of_http(&read.list);
     let servers: Vec<&Directive> = http
         .iter()
@@ -118,6 +119,35 @@ pub(crate) fn nginx(files: &dyn Files, request: &Request) -> Result<Imported, Ve
             .map(|line| Fault::Whole(format!("what it comes to is refused by dockgate: {line}")))
             .collect()),
     }
+}
+
+/// Every block is compared with the others of its kind, so there is an end to their number.
+fn bounded(list: &[Directive]) -> Result<(), Fault> {
+    /// A registry has one of each, and a big site a few dozen.
+    const MOST: usize = 500;
+    let (mut servers, mut locations) = (0, 0);
+    let mut open = vec![list];
+    while let Some(level) = open.pop() {
+        for line in level {
+            let count = match line.name.as_str() {
+                "server" if line.block.is_some() => &mut servers,
+                "location" => &mut locations,
+                _ => {
+                    open.push(line.children());
+                    continue;
+                }
+            };
+            *count += 1;
+            if *count > MOST {
+                let text = format!(
+                    "there are more than {MOST} blocks of this name; import the files of the registry alone"
+                );
+                return Err(line.fault(text));
+            }
+            open.push(line.children());
+        }
+    }
+    Ok(())
 }
 
 /// The servers that are about the registry.

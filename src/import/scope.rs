@@ -17,7 +17,12 @@ impl<'a> Scope<'a> {
 
     /// The place inside of a block.
     pub(super) fn inside(&self, block: &'a [Directive]) -> Self {
-        let mut levels = self.levels.clone();
+        // Blocks beside this one have no say in it, and there may be many.
+        let has_say = |d: &&'a Directive| d.name != "server" && d.name != "location";
+        let around = self.levels.iter();
+        let mut levels: Vec<Vec<&'a Directive>> = around
+            .map(|level| level.iter().copied().filter(has_say).collect())
+            .collect();
         levels.push(block.iter().collect());
         Self { levels }
     }
