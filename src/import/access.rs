@@ -89,7 +89,47 @@ pub(super) fn read(
             *need = Need::Nobody;
         }
     }
+    overridden(scope, certified, &mut access, report);
     access
+}
+
+/// Lines of nginx's own by which not everything comes to the registry as it was asked for.
+fn overridden(scope: &Scope<'_>, certified: bool, access: &mut Access, report: &mut Report) {
+    let shut = |need: &mut Need| {
+        if *need == Need::Nothing && !certified {
+            *need = Need::Nobody;
+        }
+    };
+    let answers = |name: &str| {
+        matches!(name, "try_files" | "stub_status" | "empty_gif")
+            || (name.ends_with("_pass") && name != "proxy_pass")
+    };
+    for line in scope.own().iter().filter(|d| answers(&d.name)) {
+        report.opens(
+            line,
+            "nginx may answer something else than the registry here, and dockgate always asks the registry",
+        );
+        shut(&mut access.read);
+        shut(&mut access.write);
+        shut(&mut access.delete);
+    }
+    for (name, harmless) in [
+        ("proxy_method", "$request_method"),
+        ("proxy_pass_request_body", "on"),
+        ("proxy_set_body", "$request_body"),
+    ] {
+        let line = scope.one(name, report).filter(|d| d.arg(0) != harmless);
+        let writes = access.write != Need::Nobody || access.delete != Need::Nobody;
+        if let Some(line) = line.filter(|_| writes) {
+            report.opens(
+                line,
+                "keeps requests that write from the registry, and dockgate passes them on as they are; deny writing \
+                 with limit_except, or write [[rule]]",
+            );
+            shut(&mut access.write);
+            shut(&mut access.delete);
+        }
+    }
 }
 
 /// Inside of `limit_except` is what other methods than its own need.
@@ -100,6 +140,16 @@ fn limited(
     (outer, certified): (Need, bool),
     report: &mut Report,
 ) -> Access {
+    for line in limits
+        .children()
+        .iter()
+        .filter(|d| d.name.ends_with("_pass"))
+    {
+        report.refuse(
+            line,
+            "sends some methods elsewhere, and dockgate sends all of them to one registry",
+        );
+    }
     let inner = need(&scope.inside(limits.children()), prefix, certified, report);
     let free = |methods: &[&str]| {
         methods
@@ -151,9 +201,11 @@ fn need(scope: &Scope<'_>, prefix: &Prefix, certified: bool, report: &mut Report
     let satisfy = scope.one("satisfy", report);
     let any = satisfy.is_some_and(|d| d.arg(0) == "any");
     let rules = scope.nearest(&["allow", "deny"]);
-    let addresses = addresses(&rules);
     let password = password(scope, prefix, report);
     let foreign = foreign(scope);
+    // Whom no line names is let in, unless something else that could let somebody in says no.
+    let unnamed = !any || (password.is_none() && foreign.is_empty());
+    let addresses = addresses(&rules, unnamed);
     if let Some(satisfy) = satisfy {
         report.carried(satisfy, "what is needed, below");
     }
@@ -208,14 +260,21 @@ fn need(scope: &Scope<'_>, prefix: &Prefix, certified: bool, report: &mut Report
     }
 }
 
-fn addresses(rules: &[&Directive]) -> Addresses {
+/// `unnamed`: an address that no line names is let in.
+fn addresses(rules: &[&Directive], unnamed: bool) -> Addresses {
+    let Some(first) = rules.first() else {
+        return Addresses::Silent;
+    };
     // The first that fits decides.
-    match rules.first().map(|rule| (rule.name.as_str(), rule.arg(0))) {
-        None => Addresses::Silent,
-        Some(("allow", "all")) => Addresses::All,
-        Some(("deny", "all")) => Addresses::None,
-        Some(_) if rules.iter().all(|rule| rule.name == "allow") => Addresses::All,
-        Some(_) => Addresses::Some,
+    let mut allowed = rules.iter().take_while(|rule| rule.name == "allow");
+    if first.name == "deny" && first.arg(0) == "all" {
+        Addresses::None
+    } else if allowed.any(|rule| rule.arg(0) == "all")
+        || (unnamed && rules.iter().all(|rule| rule.name == "allow"))
+    {
+        Addresses::All
+    } else {
+        Addresses::Some
     }
 }
 

@@ -7,6 +7,7 @@ use crate::config::Config;
 
 use super::location::matches;
 use super::report::{Fate, Report};
+use super::scope::Scope;
 use super::tree::Directive;
 
 /// What the conditions of a server and its location come to.
@@ -63,10 +64,10 @@ enum Action {
 }
 
 /// Reads the conditions of these lines; what is not understood and may refuse somebody is noted as opening.
-pub(super) fn read(lines: &[&Directive], report: &mut Report) -> Conditions {
+pub(super) fn read(lines: &[&Directive], scope: &Scope<'_>, report: &mut Report) -> Conditions {
     let mut found = Conditions::default();
     for line in lines.iter().filter(|line| line.name == "if") {
-        one(line, &mut found, report);
+        one(line, scope, &mut found, report);
         for child in line.children() {
             let fate = report_of(line, report);
             report.rest(child, &fate);
@@ -87,8 +88,8 @@ fn report_of(line: &Directive, report: &Report) -> Fate {
         })
 }
 
-fn one(line: &Directive, found: &mut Conditions, report: &mut Report) {
-    let action = action(line);
+fn one(line: &Directive, scope: &Scope<'_>, found: &mut Conditions, report: &mut Report) {
+    let action = action(line, scope);
     let test = test(line);
     let variable = test.as_ref().map_or("", |test| test.variable);
     match (variable, &test, action) {
@@ -121,7 +122,7 @@ fn one(line: &Directive, found: &mut Conditions, report: &mut Report) {
     }
 }
 
-fn action(line: &Directive) -> Action {
+fn action(line: &Directive, scope: &Scope<'_>) -> Action {
     const HARMLESS: [&str; 14] = [
         "set",
         "add_header",
@@ -152,7 +153,7 @@ fn action(line: &Directive) -> Action {
             {
                 return Action::Redirect;
             }
-            ("set", _) if may_decide_later(child) => return Action::Answer,
+            ("set", _) if may_decide_later(child, scope) => return Action::Answer,
             (name, _) if HARMLESS.contains(&name) => {}
             _ => return Action::Answer,
         }
@@ -161,8 +162,31 @@ fn action(line: &Directive) -> Action {
 }
 
 /// A variable that is set under a condition is there to be asked about later, unless it is one of the log's.
-fn may_decide_later(set: &Directive) -> bool {
-    !set.arg(0).contains("log")
+fn may_decide_later(set: &Directive, scope: &Scope<'_>) -> bool {
+    let name = set.arg(0).trim_start_matches('$');
+    let mut logged = false;
+    for line in scope.levels().iter().flatten() {
+        // The first word of set is what it gives a value to.
+        let mut words = line.args.iter().skip(usize::from(line.name == "set"));
+        if !words.any(|word| mentions(word, name)) {
+            continue;
+        }
+        match line.name.as_str() {
+            "access_log" => logged = true,
+            "log_format" => {}
+            _ => return true,
+        }
+    }
+    !logged
+}
+
+/// Whether a text holds this variable.
+fn mentions(text: &str, name: &str) -> bool {
+    text.split('$').skip(1).any(|part| {
+        let part = part.strip_prefix('{').unwrap_or(part);
+        let rest = part.strip_prefix(name);
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    })
 }
 
 fn test(line: &Directive) -> Option<Test<'_>> {
@@ -205,7 +229,7 @@ fn agent(line: &Directive, test: &Test<'_>, found: &mut Conditions, report: &mut
         "!~*" => format!("(?i)^(?!.*(?:{value}))"),
         "!=" => format!("^(?!{})", exact()),
         _ => {
-            report.left(line, "is no comparison of a user agent that dockgate has");
+            report.opens(line, "is no comparison of a user agent that dockgate has");
             return;
         }
     };
@@ -221,7 +245,7 @@ fn agent(line: &Directive, test: &Test<'_>, found: &mut Conditions, report: &mut
             report.carried(line, "clients.reject_user_agents");
             found.agents.push(pattern);
         }
-        Err(_) => report.left(
+        Err(_) => report.opens(
             line,
             "is an expression that dockgate does not understand, or one that turns everybody away",
         ),
@@ -307,7 +331,8 @@ mod tests {
     fn found(text: &str) -> (Conditions, String) {
         let list = parse(&Arc::from("f"), text, &mut Numbers::default()).unwrap();
         let mut report = Report::default();
-        let found = read(&list.iter().collect::<Vec<_>>(), &mut report);
+        let lines: Vec<_> = list.iter().collect();
+        let found = read(&lines, &Scope::of(lines.clone()), &mut report);
         let mut entries = Vec::new();
         report.entries(&list, &mut entries);
         let said: Vec<String> = entries.iter().map(ToString::to_string).collect();
@@ -336,7 +361,7 @@ mod tests {
         }
         let (conditions, said) = found("if ($http_user_agent ~ .*) { return 403; }");
         assert!(
-            conditions.agents.is_empty() && said.contains("NOT CARRIED"),
+            conditions.agents.is_empty() && said.contains("more open"),
             "{said}"
         );
     }
@@ -384,7 +409,20 @@ mod tests {
             assert!(said.contains("more open"), "{text}: {said}");
             assert!(!said.contains("geheim"), "{said}");
         }
-        let (_, said) = found("if ($http_user_agent ~ x) { access_log off; }");
-        assert!(!said.contains("more open"), "{said}");
+        for text in [
+            "if ($http_user_agent ~ x) { access_log off; }",
+            "if ($http_user_agent ~ x) { set $loud 0; } access_log a combined if=$loud;",
+        ] {
+            let (_, said) = found(text);
+            assert!(!said.contains("more open"), "{said}");
+        }
+        for text in [
+            "if ($http_host = x) { set $logins b; } auth_basic_user_file $logins;",
+            "if ($http_host = x) { set $log b; } access_log ${log}; proxy_pass http://$log;",
+            "if ($http_host = x) { set $log b; } access_log $logs;",
+        ] {
+            let (_, said) = found(text);
+            assert!(said.contains("more open"), "{text}: {said}");
+        }
     }
 }

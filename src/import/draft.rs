@@ -39,6 +39,12 @@ impl Table {
         }
     }
 
+    /// What a setting is set to.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        let line = self.0.iter().find(|line| line.key == key);
+        line.map(|line| &line.value)
+    }
+
     fn write(&self, name: &str, out: &mut String) {
         if self.0.is_empty() {
             return;

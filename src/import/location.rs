@@ -16,6 +16,9 @@ const PROBES: [&str; 9] = [
     "/v2/app/referrers/sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 ];
 
+/// How every path of the API begins.
+const API: &str = "/v2/";
+
 /// What a location says about paths.
 #[derive(Clone, Debug)]
 pub(super) enum Kind<'a> {
@@ -73,30 +76,41 @@ pub(super) fn main<'a>(server: &Scope<'a>) -> Option<Vec<&'a Directive>> {
 
 /// Locations beside the main one that decide about some paths of the registry API, with the chain of blocks to each.
 pub(super) fn narrower<'a>(server: &Scope<'a>, main: &[&'a Directive]) -> Vec<Vec<&'a Directive>> {
-    let no_expressions = main
-        .last()
-        .is_some_and(|d| matches!(kind(d), Kind::Prefix(_, false)));
+    let whole = main.iter().all(|d| takes_all(d));
+    let level = locations(server.own());
+    let no_expressions = whole && are_never_asked(&level, main);
     let mut found = Vec::new();
-    let mut open: Vec<Vec<&Directive>> = locations(server.own())
-        .into_iter()
-        .map(|d| vec![d])
-        .collect();
+    let alive = |chain: &[&'a Directive], level: Vec<&'a Directive>| -> Vec<Vec<&'a Directive>> {
+        let longest = longest(&level);
+        let chains = level.into_iter().filter(|d| is_alive(d, longest)).map(|d| {
+            let mut chain = chain.to_vec();
+            chain.push(d);
+            chain
+        });
+        chains.collect()
+    };
+    let mut open = alive(&[], level);
     while let Some(chain) = open.pop() {
         let Some(last) = chain.last().copied() else {
             continue;
         };
-        for inner in locations(&last.children().iter().collect::<Vec<_>>()) {
-            let mut chain = chain.clone();
-            chain.push(inner);
-            open.push(chain);
-        }
-        let is_main = main.iter().any(|d| d.id == last.id);
-        let top = chain.len() == 1;
         let touches = match kind(last) {
-            Kind::Exact(path) | Kind::Prefix(path, _) => path.starts_with("/v2/"),
-            Kind::Expression(_) if no_expressions && top => false,
-            Kind::Expression(expression) => may_touch(&expression),
+            Kind::Exact(path) => path.starts_with(API),
+            // What the main one leaves goes to the shorter ones.
+            Kind::Prefix(path, _) => path.starts_with(API) || !whole,
+            Kind::Expression(_) if no_expressions && chain.len() == 1 => continue,
+            Kind::Expression(_) => true,
             Kind::Named => false,
+        };
+        open.extend(alive(
+            &chain,
+            locations(&last.children().iter().collect::<Vec<_>>()),
+        ));
+        // The blocks around the main one get nothing where that takes all.
+        let is_main = if whole {
+            main.iter().any(|d| d.id == last.id)
+        } else {
+            main.last().is_some_and(|d| d.id == last.id)
         };
         if touches && !is_main {
             found.push(chain);
@@ -106,16 +120,76 @@ pub(super) fn narrower<'a>(server: &Scope<'a>, main: &[&'a Directive]) -> Vec<Ve
     found
 }
 
+/// Whether some paths of the registry API lead to the main location, and others to none at all.
+pub(super) fn leaves_some_to_none(server: &Scope<'_>, main: &[&Directive]) -> bool {
+    let leaves = main.first().is_some_and(|d| !takes_all(d));
+    leaves && !locations(server.own()).into_iter().any(takes_all)
+}
+
+/// Whether no request of the API asks the expressions of the outermost level: `^~` counts at its own level alone.
+fn are_never_asked(level: &[&Directive], main: &[&Directive]) -> bool {
+    let Some(first) = main.first() else {
+        return false;
+    };
+    let asks =
+        |d: &&Directive| matches!(kind(d), Kind::Prefix(path, true) if path.starts_with(API));
+    matches!(kind(first), Kind::Prefix(_, false))
+        && !level.iter().any(|d| d.id != first.id && asks(d))
+}
+
+/// The length of the longest prefix of a level that all paths of the API have.
+fn longest(level: &[&Directive]) -> usize {
+    let lengths = level.iter().filter_map(|d| match kind(d) {
+        Kind::Prefix(path, _) if API.starts_with(path) => Some(path.len()),
+        _ => None,
+    });
+    lengths.max().unwrap_or_default()
+}
+
+/// Whether a request of the API may come to a location of a level with this longest prefix.
+fn is_alive(location: &Directive, longest: usize) -> bool {
+    match kind(location) {
+        Kind::Exact(path) => path.starts_with(API),
+        Kind::Prefix(path, _) => {
+            path.starts_with(API) || (API.starts_with(path) && path.len() == longest)
+        }
+        Kind::Expression(expression) => may_touch(&expression),
+        Kind::Named => false,
+    }
+}
+
+/// Whether a location fits every path of the API.
+fn takes_all(location: &Directive) -> bool {
+    match kind(location) {
+        Kind::Prefix(path, _) => API.starts_with(path),
+        Kind::Expression(expression) => fits_all(&expression),
+        Kind::Exact(_) | Kind::Named => false,
+    }
+}
+
+/// Whether an expression is one of the few that fit every path of the API, beyond doubt.
+fn fits_all(expression: &str) -> bool {
+    let bare = expression
+        .strip_prefix("(?i)")
+        .map_or_else(|| expression.to_owned(), str::to_ascii_lowercase);
+    let plain = bare.replace("\\/", "/");
+    let end = ["(.*)$", ".*$", "(.*)", ".*"]
+        .iter()
+        .find_map(|end| plain.strip_suffix(end));
+    let begin = end.unwrap_or(&plain);
+    let literal = begin.strip_prefix('^').unwrap_or(begin);
+    API.starts_with(literal)
+}
+
 /// Whether an expression may match a path of the registry API; what is not understood may.
 pub(super) fn may_touch(expression: &str) -> bool {
     let bare = expression.strip_prefix("(?i)").unwrap_or(expression);
     let one = !bare.contains('|');
-    // No part of a repository's name, no tag and no digest begins with a dot.
-    if one
-        && ["/\\.", "^/\\.", "^(.*)/\\."]
-            .iter()
-            .any(|p| bare.starts_with(p))
-    {
+    // No part of a repository's name, no tag and no digest begins with a dot; but a dot may be optional.
+    let behind_dot = ["/\\.", "^/\\.", "^(.*)/\\."]
+        .iter()
+        .find_map(|begin| bare.strip_prefix(begin));
+    if one && behind_dot.is_some_and(|rest| !rest.starts_with(['?', '*', '{'])) {
         return false;
     }
     let Some(anchored) = bare.strip_prefix('^').filter(|_| one) else {
@@ -129,6 +203,8 @@ pub(super) fn may_touch(expression: &str) -> bool {
                 Some(c) if !c.is_alphanumeric() => c,
                 _ => break,
             },
+            // This is the whole path.
+            '$' if chars.peek().is_none() => return literal.starts_with(API),
             c if ".[]()*+?{}$^".contains(c) => break,
             c => c,
         };
@@ -137,7 +213,7 @@ pub(super) fn may_touch(expression: &str) -> bool {
         }
         literal.push(c.to_ascii_lowercase());
     }
-    literal.starts_with("/v2/") || "/v2/".starts_with(&literal)
+    literal.starts_with(API) || API.starts_with(&literal)
 }
 
 /// Whether a location is about the registry's API by its own words.
@@ -205,7 +281,7 @@ pub(super) fn matches(expression: &str, text: &str) -> Option<bool> {
 /// Whether an expression matches some path of the registry API; what is not understood does.
 pub(super) fn matches_some(expression: &str) -> bool {
     let one = |path: &&str| matches(expression, path).unwrap_or(true);
-    PROBES.iter().any(one) || (expression.contains("v2") && may_touch(expression))
+    may_touch(expression) || PROBES.iter().any(one)
 }
 
 #[cfg(test)]
@@ -263,6 +339,44 @@ mod tests {
             ("location ^~/v2/ {} location =/x {}", "^~/v2/", ""),
             ("location @up {} location /app/ {}", "", ""),
             ("location / {} location ~ ( {}", "/", "~ ("),
+            (
+                "location / {} location ~ ^\\/v2\\/.*$ {}",
+                "~ ^\\/v2\\/.*$",
+                "",
+            ),
+            // What an expression leaves goes to the longest prefix, or to the block around it.
+            (
+                "location / {} location /v2 {} location ~ ^/v2/(?!x/) {}",
+                "~ ^/v2/(?!x/)",
+                "/v2",
+            ),
+            (
+                "location / {} location /v2/app/ {} location /v2/team/ {} location ~ /(_catalog|)$ {}",
+                "/v2/app/",
+                "/,/v2/team/,~ /(_catalog|)$",
+            ),
+            (
+                "location /v2/ { location ~ ^/v2/(?!x/) {} }",
+                "/v2/,~ ^/v2/(?!x/)",
+                "/v2/",
+            ),
+            // ^~ counts at its own level, and for its own paths.
+            (
+                "location / { location ^~ /v2/ {} } location ~ secret {}",
+                "/,^~ /v2/",
+                "~ secret",
+            ),
+            (
+                "location ^~ /v2/ {} location /v2/x/ {} location ~ secret {}",
+                "^~ /v2/",
+                "/v2/x/,~ secret",
+            ),
+            // Nothing of the API comes to these.
+            (
+                "location / { location ~ y {} } location /app/ { location ~ y {} } location /v2/ {}",
+                "/v2/",
+                "",
+            ),
         ] {
             let (found, more) = main_of(text);
             assert_eq!(found.join(","), main, "{text}");
@@ -282,6 +396,13 @@ mod tests {
             ("^/static/.*$", false),
             ("^/v1/|x", true),
             ("^/w?v2/", true),
+            ("/\\.?private/", true),
+            ("/\\.*private/", true),
+            ("/\\.{0}private/", true),
+            ("^(.*)/\\.?private/", true),
+            ("^(.*)/\\.git", false),
+            ("^/$", false),
+            ("^/v2/$", true),
         ] {
             assert_eq!(may_touch(expression), touches, "{expression}");
         }

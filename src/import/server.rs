@@ -6,7 +6,7 @@ use super::access;
 use super::access::{Access, Need};
 use super::condition;
 use super::condition::{Conditions, Effect};
-use super::draft::{Draft, Prefix};
+use super::draft::{Draft, Prefix, Table};
 use super::headers;
 use super::known;
 use super::limits;
@@ -43,6 +43,30 @@ pub(super) struct Around<'a> {
     pub shared: BTreeMap<String, Shared>,
     /// Where relative paths begin.
     pub prefix: Prefix,
+}
+
+/// The path of the list of repositories.
+const CATALOG: &str = "/v2/_catalog";
+
+/// What is in force at the location that most paths of the API lead to.
+struct Main<'a> {
+    certified: bool,
+    conditions: &'a Conditions,
+    upstream: &'a Table,
+}
+
+impl Main<'_> {
+    /// Whether these turn somebody away who comes to the main location.
+    fn lacks(&self, conditions: &Conditions) -> bool {
+        let lacks = |effect: Effect| conditions.have(effect) && !self.conditions.have(effect);
+        (lacks(Effect::Certificate) && !self.certified)
+            || lacks(Effect::HttpsOnly)
+            || lacks(Effect::NoOldDocker)
+            || conditions
+                .agents
+                .iter()
+                .any(|agent| !self.conditions.agents.contains(agent))
+    }
 }
 
 impl<'a> Candidate<'a> {
@@ -98,7 +122,7 @@ impl<'a> Candidate<'a> {
             report.carried(block, "line by line, below");
         }
         let lines: Vec<&Directive> = self.decisive().collect();
-        let conditions = condition::read(&lines, report);
+        let conditions = condition::read(&lines, &scope, report);
         let demanded = lines.iter().find(|d| {
             conditions.have(Effect::Certificate) && d.arg(0).contains("$ssl_client_verify")
         });
@@ -122,9 +146,14 @@ impl<'a> Candidate<'a> {
         let has_tls = self.server.is_none() || draft.doors.iter().any(|door| door.tls.is_some());
         let certified = certificates.required;
         let mut access = access::read(&scope, &around.prefix, certified, &conditions, report);
-        self.narrower(&mut access, certified, around, report);
         let own = self.place;
         draft.tables.upstream = upstream::read(&scope, own, &around.http, &around.prefix, report);
+        let main = Main {
+            certified,
+            conditions: &conditions,
+            upstream: &draft.tables.upstream,
+        };
+        self.narrower(&mut access, &main, around, report);
         draft.tables.headers = headers::read(&scope, has_tls, report);
         limits::read(&scope, &mut draft, report);
         let authorization = headers::to_the_registry(&scope, report);
@@ -154,49 +183,28 @@ impl<'a> Candidate<'a> {
     fn narrower(
         &self,
         access: &mut Access,
-        certified: bool,
+        main: &Main<'_>,
         around: &Around<'a>,
         report: &mut Report,
     ) {
+        if location::leaves_some_to_none(&self.scope, &self.chain) {
+            report.opens(
+                self.place,
+                "some paths of the registry API lead to no location, so that nginx refuses them, and dockgate would \
+                 treat them like the rest; write [[rule]] for what may be done",
+            );
+        }
+        let rest = access.clone();
         for chain in location::narrower(&self.scope, &self.chain) {
             let Some(last) = chain.last().copied() else {
                 continue;
             };
-            let scope = self.scope_of(&chain);
-            let mut scratch = Report::default();
-            let lines: Vec<&Directive> = last.children().iter().collect();
-            let conditions = condition::read(&lines, &mut scratch);
-            let needs = access::read(&scope, &around.prefix, certified, &conditions, &mut scratch);
-            let answer = last.children().iter().find(|d| d.name == "return");
-            let refuses = answer.is_some_and(|d| d.arg(0).parse::<u16>().is_ok_and(|c| c >= 400))
-                || needs.read == Need::Nobody;
-            let is_catalog = matches!(kind(last), Kind::Exact(path) | Kind::Prefix(path, _) if path == "/v2/_catalog");
-            let proxies = last.children().iter().any(|d| d.name == "proxy_pass");
-            let is_entrance = matches!(kind(last), Kind::Exact("/v2/"));
-            let fate = if is_entrance && proxies && needs.read.is_met_by(&access.write) {
-                Fate::Same("clients learn at /v2/ whether to log in".into())
-            } else if refuses && is_catalog {
+            let fate = self.fate_of(&chain, last, (&rest, main), around);
+            let is_catalog =
+                matches!(kind(last), Kind::Exact(path) | Kind::Prefix(path, _) if path == CATALOG);
+            if is_catalog && matches!(fate, Fate::Carried(_)) {
                 access.no_catalog = true;
-                Fate::Carried("[[rule]] without \"catalog\"".into())
-            } else if refuses {
-                Fate::Opens("nginx refuses what this is about, and dockgate would treat it like the rest; write [[rule]] for what may be done instead".into())
-            } else if !proxies {
-                Fate::Left(
-                    "nginx answers something else there; dockgate answers what the registry does"
-                        .into(),
-                )
-            } else if scratch.has_opening()
-                || !scratch.faults.is_empty()
-                || !needs.is_met_by(access)
-            {
-                Fate::Opens("asks for more than the rest does, and dockgate would treat it like the rest; write [[rule]] for it".into())
-            } else if needs == *access {
-                Fate::Left(
-                    "is treated like the rest of the API; the same is asked for in both".into(),
-                )
-            } else {
-                Fate::Stricter("asks for less than the rest does; write [[rule]] to open it".into())
-            };
+            }
             let below = match &fate {
                 Fate::Carried(_) | Fate::Same(_) => Fate::Same("as the location around it".into()),
                 _ => {
@@ -204,9 +212,73 @@ impl<'a> Candidate<'a> {
                 }
             };
             report.note(last, fate);
-            for child in last.children() {
+            // What stands in a block around the main one is in force there as well.
+            let around_main = self.chain.iter().any(|d| d.id == last.id);
+            for child in last.children().iter().filter(|_| !around_main) {
                 report.rest(child, &below);
             }
+        }
+    }
+
+    /// What becomes of a location that decides about some of the API's paths.
+    fn fate_of(
+        &self,
+        chain: &[&'a Directive],
+        last: &'a Directive,
+        (rest, main): (&Access, &Main<'_>),
+        around: &Around<'a>,
+    ) -> Fate {
+        let scope = self.scope_of(chain);
+        let mut scratch = Report::default();
+        let lines: Vec<&Directive> = last.children().iter().collect();
+        let conditions = condition::read(&lines, &scope, &mut scratch);
+        let certified = main.certified;
+        let needs = access::read(&scope, &around.prefix, certified, &conditions, &mut scratch);
+        let says = |name: &str| lines.iter().find(|d| d.name == name);
+        let answer = says("return");
+        let refuses = answer.is_some_and(|d| d.arg(0).parse::<u16>().is_ok_and(|c| c >= 400))
+            || needs.read == Need::Nobody;
+        let proxies = answer.is_none() && says("proxy_pass").is_some();
+        let is_entrance = matches!(kind(last), Kind::Exact("/v2/"));
+        let is_catalog =
+            matches!(kind(last), Kind::Exact(path) | Kind::Prefix(path, _) if path == CATALOG);
+        if is_entrance && proxies && needs.read.is_met_by(&rest.write) {
+            return Fate::Same("clients learn at /v2/ whether to log in".into());
+        }
+        if is_catalog && (refuses || !proxies) {
+            return Fate::Carried("[[rule]] without \"catalog\"".into());
+        }
+        if refuses {
+            return Fate::Opens("nginx refuses what this is about, and dockgate would treat it like the rest; write [[rule]] for what may be done instead".into());
+        }
+        if !proxies && is_entrance {
+            return Fate::Left(
+                "nginx answers something else there; dockgate answers what the registry does"
+                    .into(),
+            );
+        }
+        if !proxies {
+            return Fate::Opens("nginx answers something else there, and dockgate would lead it to the registry like the rest; write [[rule]] for what may be done".into());
+        }
+        let upstream = upstream::read(&scope, last, &around.http, &around.prefix, &mut scratch);
+        if upstream.get("url") != main.upstream.get("url") {
+            return Fate::Opens("leads elsewhere, and dockgate would lead it to the registry like the rest; write [[rule]] for what may be done".into());
+        }
+        let rewrites = lines
+            .iter()
+            .any(|d| d.name == "rewrite" && location::matches_some(d.arg(0)));
+        if scratch.has_opening()
+            || !scratch.faults.is_empty()
+            || rewrites
+            || !needs.is_met_by(rest)
+            || main.lacks(&conditions)
+        {
+            return Fate::Opens("asks for more than the rest does, and dockgate would treat it like the rest; write [[rule]] for it".into());
+        }
+        if needs == *rest {
+            Fate::Left("is treated like the rest of the API; the same is asked for in both".into())
+        } else {
+            Fate::Stricter("asks for less than the rest does; write [[rule]] to open it".into())
         }
     }
 

@@ -1,6 +1,7 @@
 //! Whole configurations of nginx, and what they come to.
 
 mod access;
+mod narrower;
 
 use crate::config::Authorization;
 use crate::config::Backend;
