@@ -1,6 +1,5 @@
 //! What nginx refuses for some paths, methods or clients alone, and in its less known ways.
 
-
 use crate::config::RuleAction;
 
 use super::*;
