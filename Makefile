@@ -1,5 +1,5 @@
 # Everything a developer runs; .ci/run runs the same.
-.PHONY: help run lint test conformance bench assets
+.PHONY: help run lint test conformance bench count assets
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -22,6 +22,9 @@ conformance: ## the OCI distribution specification's suites, over every backend 
 
 bench: ## speed beside nginx, haproxy, caddy and docker-registry; writes docs/benchmarks.md
 	scripts/bench
+
+count: ## instructions of a request and of a handshake, by valgrind
+	scripts/count
 
 assets: ## man pages and completions for packages, in target/assets
 	@[ -d $(ASSETS) ] || touch build.rs

@@ -65,7 +65,7 @@ fn request_cost(bench: &Bench<'_>, peer: &Peer, order: &Order, number: usize) ->
 }
 
 fn powers(highest: usize) -> Vec<usize> {
-    let mut all: Vec<_> = (0..)
+    let mut all: Vec<_> = (0..10)
         .map(|power| 10_usize.pow(power))
         .take_while(|number| *number < highest)
         .collect();

@@ -4,7 +4,6 @@
 //! turns with the peers; what is judged is the ratio within one round. Wall time on a shared machine says little.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "a step that fails must end the benchmark on the spot"
 )]
 #![expect(
@@ -13,6 +12,11 @@
     reason = "it is a program that prints"
 )]
 #![expect(clippy::missing_docs_in_private_items, reason = "not a library")]
+#![expect(
+    clippy::format_push_string,
+    clippy::exit,
+    reason = "configurations are written piece by piece, and a program ends with a code"
+)]
 #![expect(
     clippy::cast_precision_loss,
     reason = "figures of a benchmark have three digits"

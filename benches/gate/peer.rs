@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+
 use crate::process::{Daemon, pinned};
 use crate::site::{Pair, Site, free_address};
 
@@ -426,7 +428,6 @@ fn caddyfile(address: SocketAddr, upstream: SocketAddr, setup: &Setup<'_>) -> St
     let password = setup.htpasswd.map_or_else(String::new, |file| {
         let line = fs::read_to_string(file).unwrap();
         let (user, hash) = line.trim().split_once(':').unwrap();
-        use base64::Engine as _;
         let hash = base64::engine::general_purpose::STANDARD.encode(hash);
         format!(" basicauth {{\n {user} {hash}\n }}\n")
     });

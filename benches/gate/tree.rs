@@ -40,7 +40,7 @@ pub fn open_file_bytes(root: u32, dir: &Path) -> u64 {
     family(root)
         .into_iter()
         .filter_map(|process| fs::read_dir(format!("/proc/{process}/fd")).ok())
-        .flat_map(|fds| fds.flatten())
+        .flat_map(Iterator::flatten)
         .filter(|fd| fs::read_link(fd.path()).is_ok_and(|target| target.starts_with(dir)))
         .filter_map(|fd| fs::metadata(fd.path()).ok())
         .filter(fs::Metadata::is_file)

@@ -11,6 +11,7 @@ use crate::auth::{Authenticator, Tokens};
 use crate::config;
 use crate::config::Config;
 use crate::identity::{Grants, Identity, Rights};
+use crate::metrics::Logins;
 
 /// The first check of a password computes a hash, the next ones remember it.
 pub fn passwords(criterion: &mut Criterion) {
@@ -31,7 +32,8 @@ pub fn passwords(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("password");
     for (name, hash) in formats {
         fs::write(&file, format!("alice:{hash}\n")).unwrap();
-        let (desk, _) = Authenticator::load(&config.auth, &config.limits).unwrap();
+        let (desk, _) =
+            Authenticator::load(&config.auth, &config.limits, Logins::default()).unwrap();
         let ask = || runtime.block_on(desk.authenticate(black_box(&[header]), &peer));
         assert!(ask().is_ok());
         group.bench_function(format!("{name}, remembered"), |bencher| {

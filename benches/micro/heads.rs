@@ -1,7 +1,7 @@
 //! Paths and headers.
 
 use std::hint::black_box;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use criterion::{BatchSize, Criterion};
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
@@ -49,6 +49,7 @@ pub fn peer() -> Peer {
         tls_version: None,
         certificate: None,
         certificate_required: false,
+        challenges_only: false,
     }
 }
 
@@ -102,6 +103,5 @@ pub fn headers(criterion: &mut Criterion) {
     group.bench_function("location", |bencher| {
         bencher.iter(|| rewrite(black_box(location), &origin, Some("localhost:5000")).unwrap());
     });
-    let _: Option<IpAddr> = origin.address;
     group.finish();
 }

@@ -4,7 +4,7 @@
 //! the names by which they know one another. The catalog is asked through the public door, a server in this process.
 #![expect(
     clippy::unwrap_used,
-    missing_docs,
+    clippy::missing_docs_in_private_items,
     reason = "a step that fails must end the benchmark on the spot"
 )]
 #![expect(
@@ -24,6 +24,8 @@ mod config;
 mod header;
 #[path = "../../src/identity/mod.rs"]
 mod identity;
+#[path = "../../src/metrics/mod.rs"]
+mod metrics;
 #[path = "../../src/net.rs"]
 mod net;
 #[path = "../../src/oci/mod.rs"]

@@ -35,7 +35,7 @@ impl Order {
 
     /// One word more.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.words.push((name.to_owned(), value.to_string()));
         self
     }

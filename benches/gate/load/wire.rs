@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::aws_lc_rs::kx_group::X25519;
@@ -227,7 +228,6 @@ impl Connection {
 pub fn request(told: &Told, method: &str, target: &str) -> Vec<u8> {
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {NAME}\r\nUser-Agent: bench\r\n");
     if let Some(pair) = told.text("login") {
-        use base64::Engine as _;
         let pair = base64::engine::general_purpose::STANDARD.encode(pair);
         text += &format!("Authorization: Basic {pair}\r\n");
     }

@@ -81,6 +81,10 @@ impl Bench<'_> {
     }
 
     /// The core that everything is pinned to.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "servers may run on any core as well"
+    )]
     pub fn core(&self) -> Option<usize> {
         Some(self.options.core)
     }
