@@ -154,9 +154,8 @@ fn a_list_that_the_registry_does_not_give_is_hidden() {
 
 #[test]
 fn there_is_an_end_to_the_number_of_blocks() {
-    let locations: String = (0..500)
-        .map(|n| format!(" location /v2/p{n}/ {{ A P }}"))
-        .collect();
+    let locations = (0..500).map(|n| format!(" location /v2/p{n}/ {{ A P }}"));
+    let locations = locations.collect::<Vec<_>>().concat();
     let all = format!("{locations} location /v2/ {{ A P }}");
     let servers = "server { listen 80; return 404; } ".repeat(500);
     for (what, text) in [

@@ -42,7 +42,7 @@ fn was_shown(spy: &Upstream) -> bool {
 impl Told {
     /// It is no proof, and says that no password went to this one.
     #[track_caller]
-    fn withholds(&self, sides: &[&str], spy: &Upstream) {
+    fn withholds(self, sides: &[&str], spy: &Upstream) {
         assert!(!was_shown(spy), "{:?}", spy.told());
         assert_eq!(
             self.document["verdict"], "incomplete",
