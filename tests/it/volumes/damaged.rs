@@ -255,9 +255,9 @@ fn bytes_that_cannot_be_read_end_the_answer_and_are_named() {
         "-P",
         manifest.to_str().unwrap(),
         "-e",
-        "trace=pread64",
+        "trace=pread64,preadv2",
         "-e",
-        "inject=pread64:error=EIO",
+        "inject=pread64,preadv2:error=EIO",
     ];
     let served = Served::start_under(&strace, &volume.root());
     let manifest = served.ask("GET", "/v2/a/manifests/tag");
