@@ -11,7 +11,7 @@ use crate::peer;
 
 /// What stands in the report before the figures; what was tried and where the time goes is written by hand, in a file
 /// that the report takes in.
-const NOTES: &str = "benches/notes.md";
+const NOTES: &str = "benches/notes.txt";
 
 /// Prints a row when it is done.
 pub fn print(row: &Row) {
@@ -134,7 +134,7 @@ fn digits(value: f64) -> String {
 
 const HEAD: &str = "# Benchmarks
 
-`make bench` writes this file, but for the section on what was found, which lies in `benches/notes.md`. It sets up the
+`make bench` writes this file, but for the section on what was found, which lies in `benches/notes.txt`. It sets up the
 peers by itself (Debian's packages, as root) and takes about half an hour.
 
 ## How it is measured
