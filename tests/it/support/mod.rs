@@ -11,6 +11,7 @@ pub mod dialog;
 pub mod docker;
 pub mod examples;
 pub mod exchange;
+pub mod figures;
 pub mod flow;
 pub mod frames;
 pub mod fronts;
