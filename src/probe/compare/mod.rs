@@ -206,10 +206,6 @@ fn silent(step: &Step, sides: [(&str, &Side); 2], report: &mut Report) -> bool {
 
 fn judge(step: &Step, said: [&Said; 2], sides: [&Side; 2], report: &mut Report) {
     let [old, new] = said;
-    let status = |said: &Said| match said {
-        Said::Answer(answer) => answer.status.as_u16(),
-        Said::Nothing(_) => 0,
-    };
     match (old, new) {
         (Said::Answer(one), Said::Answer(other)) => {
             let [before, after] = sides;
@@ -217,15 +213,17 @@ fn judge(step: &Step, said: [&Said; 2], sides: [&Side; 2], report: &mut Report) 
             let other = facts(step, other, &after.wire.target, &after.content);
             report.differences.extend(differences(step, &one, &other));
         }
-        (Said::Nothing(_), Said::Nothing(_)) => {
-            report.notes.push(format!("{}: neither answers", step.name));
+        (Said::NotBegun, Said::NotBegun) => {
+            let note = format!("{}: neither has begun an upload", step.name);
+            report.notes.push(note);
         }
-        (Said::Nothing(why), answer) => {
-            let difference = silence(step, Err(why), Ok(status(answer)));
-            report.differences.push(difference);
+        (Said::Nothing(one), Said::Nothing(other)) => {
+            // Two who say nothing are not alike: nobody knows what they would have said.
+            let why = format!("{}: neither answers: {one}; {other}", step.name);
+            report.incomplete.push(why);
         }
-        (answer, Said::Nothing(why)) => {
-            let difference = silence(step, Ok(status(answer)), Err(why));
+        (one, other) => {
+            let difference = silence(step, one.status(), other.status());
             report.differences.push(difference);
         }
     }

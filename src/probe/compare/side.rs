@@ -23,6 +23,19 @@ pub(super) enum Said {
     Answer(Answer),
     /// None; why.
     Nothing(String),
+    /// There was no upload to go on with.
+    NotBegun,
+}
+
+impl Said {
+    /// The status, or why there is none.
+    pub(super) fn status(&self) -> Result<u16, &str> {
+        match self {
+            Self::Answer(answer) => Ok(answer.status.as_u16()),
+            Self::Nothing(why) => Err(why),
+            Self::NotBegun => Err("no upload was begun"),
+        }
+    }
 }
 
 /// One side.
@@ -84,7 +97,7 @@ impl Side {
         let mut path = step.path.clone();
         if path.contains("{upload}") {
             let Some(upload) = self.uploads.last() else {
-                return Said::Nothing("no upload was begun".to_owned());
+                return Said::NotBegun;
             };
             path = path.replace("{upload}", upload);
             path.truncate(path.trim_end_matches(['?', '&']).len());
@@ -222,7 +235,7 @@ impl Side {
                     !answer.text().contains("BLOB_UPLOAD_INVALID")
                 }
                 Said::Answer(answer) => answer.status.is_success(),
-                Said::Nothing(_) => false,
+                Said::Nothing(_) | Said::NotBegun => false,
             };
             if !gone {
                 stays.push("an unfinished upload, which the registry removes in time".to_owned());
@@ -270,7 +283,7 @@ impl Side {
         let step = Step::own(method, path, need);
         match self.ask(&step).await {
             Said::Answer(answer) => Some(answer.status.as_u16()),
-            Said::Nothing(_) => None,
+            Said::Nothing(_) | Said::NotBegun => None,
         }
     }
 }

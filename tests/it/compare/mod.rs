@@ -21,6 +21,7 @@ use crate::support::program::{Program, dockgate};
 use crate::support::registry::Registry;
 use crate::support::relay::Relay;
 use crate::support::site::{Site, backwards};
+use crate::support::upstream::{Next, Upstream};
 
 const USER: &str = "alice";
 const PASSWORD: &str = "correct: horse";
@@ -379,6 +380,8 @@ fn without_leave_to_write_nothing_is_written_and_an_image_is_pulled_all_the_same
     }
     let site = Site::new("");
     site.image("team/app", "content");
+    // The line of a request comes after its answer.
+    site.registry.logged("PUT /v2/team/app/manifests/");
     let before = site.registry.log().matches("\"PUT /").count();
     let folder = tempfile::tempdir().unwrap();
     let password = folder.path().join("password");
@@ -493,6 +496,21 @@ fn one_that_cannot_be_asked_is_a_failure_and_a_wrong_question_is_usage() {
     }
     let root = registry.storage().join("docker");
     assert!(!root.exists(), "nothing was written");
+}
+
+#[test]
+fn a_question_that_neither_answers_makes_no_proof() {
+    let mute = Upstream::start(|request| {
+        if request.head.contains("/_catalog") {
+            return Next::Close;
+        }
+        request.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        Next::Keep
+    });
+    let told = compare(&mute.url(), &mute.url(), &["--read-only"]);
+    assert_eq!(told.document["verdict"], "incomplete");
+    let why = told.document["incomplete"].to_string();
+    assert!(why.contains("list/catalog: neither answers"), "{why}");
 }
 
 #[test]
