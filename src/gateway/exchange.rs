@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::header::{EXPECT, REFERER, USER_AGENT};
+use http::header::{CONTENT_LENGTH, EXPECT, REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use crate::body::Body;
 use crate::body::End;
 use crate::body::Watch;
 use crate::body::Watched;
+use crate::body::empty;
 use crate::error::Error;
 use crate::header::Origin;
 use crate::header::origin;
@@ -253,10 +255,20 @@ impl Exchange {
     /// The answer, which writes the access line when its body has ended, however it ends.
     pub(super) fn finish(mut self, response: Response<Body>) -> Response<Body> {
         self.entry.status = response.status();
+        let response = if self.is_head() {
+            head_alone(response)
+        } else {
+            response
+        };
         if self.entry.backend == Some(EMBEDDED) {
             return response.map(|body| self.watch_ours(body));
         }
         response.map(|body| Watched::new(body, self).boxed_unsync())
+    }
+
+    fn is_head(&self) -> bool {
+        let request = self.entry.request.as_ref();
+        request.is_some_and(|line| line.method == Method::HEAD)
     }
 
     /// A body of our own that breaks is a matter for the operator: the store has failed in the middle of it.
@@ -361,6 +373,17 @@ impl Drop for Exchange {
             self.tell(End::Abandoned, 0);
         }
     }
+}
+
+/// The answer to HEAD: that of GET, and nothing of its body (RFC 9110 section 9.3.2). hyper leaves the body out over
+/// HTTP/1 alone.
+fn head_alone(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length @ 1..) = body.size_hint().exact() {
+        let of_get = HeaderValue::from(length);
+        parts.headers.entry(CONTENT_LENGTH).or_insert(of_get);
+    }
+    Response::from_parts(parts, empty())
 }
 
 /// 16 hexadecimal digits, random enough to tell requests of many processes apart.

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use super::{DIGEST, UPLOAD, begin};
-use crate::support::frames::{DATA, END_HEADERS, HEADERS, RST_STREAM, block};
+use crate::support::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, block};
 use crate::support::fronts::Fronts;
 use crate::support::peers;
 use crate::support::process::run;
@@ -154,6 +154,60 @@ fn an_upload_that_is_given_up_is_ended_behind_the_gate() {
         let dropped = (!reset).then(|| drop(frames));
         let told = upstream.wait_for("the upload ends", |t| t.iter().all(|t| t.broken));
         assert!(told.iter().all(|t| !t.complete), "{told:?} {dropped:?}");
+    }
+}
+
+/// What comes on this stream until its end: the fields of the head as bytes, and how many bytes of a body.
+fn until_the_end(frames: &mut Frames, stream: u32) -> (Vec<u8>, usize) {
+    let (mut head, mut body) = (Vec::new(), 0);
+    loop {
+        let frame = frames.next().unwrap();
+        if frame.stream != stream {
+            continue;
+        }
+        match frame.kind {
+            HEADERS => head.extend(&frame.payload),
+            DATA => body += frame.payload.len(),
+            other => panic!("a frame of kind {other}"),
+        }
+        if frame.flags & END_STREAM != 0 {
+            return (head, body);
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_head_is_the_head_alone_from_either_backend() {
+    let upstream = Upstream::answering("HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\n");
+    for fronts in [Fronts::before(&upstream.url(), ""), Fronts::embedded()] {
+        let mut frames = begin(&fronts);
+        let paths = [
+            "/v2/a/manifests/none",
+            "/v2/a/tags/list",
+            "/v2/_catalog",
+            "/v2/a//b/manifests/1",
+            "/v2/A/manifests/1",
+            "/elsewhere",
+            "/v2/",
+            "/",
+        ];
+        let login = [("authorization", "Basic dXNlcjpzZWNyZXQ=")];
+        let asked = paths
+            .iter()
+            .flat_map(|path| [(path, &login[..]), (path, &[])]);
+        for (n, (path, more)) in asked.enumerate() {
+            let stream = u32::try_from(2 * n + 1).unwrap();
+            let fields = [
+                (":method", "HEAD"),
+                (":scheme", "https"),
+                (":path", path),
+                (":authority", "gate"),
+            ];
+            frames.ask(stream, &[&fields[..], more].concat());
+            let (head, body) = until_the_end(&mut frames, stream);
+            assert!(!head.is_empty(), "{path}");
+            assert_eq!(body, 0, "{path}: a body (RFC 9110 section 9.3.2)");
+        }
     }
 }
 
