@@ -29,13 +29,12 @@ pub(crate) fn rewrite(
     origin: &Origin,
     upstream: Option<&str>,
 ) -> Result<String, Broken> {
+    // Browsers take a backslash for a slash, and `/\` for the beginning of another host's name.
+    if !location.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return Err(Broken::Malformed);
+    }
     if location.starts_with('/') && !location.starts_with("//") {
-        let clean = location.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-        return if clean {
-            Ok(location.to_owned())
-        } else {
-            Err(Broken::Malformed)
-        };
+        return Ok(location.to_owned());
     }
     let whole = if location.starts_with("//") {
         format!("{}:{location}", origin.scheme.as_str())
@@ -54,10 +53,13 @@ pub(crate) fn rewrite(
         |other: Option<&str>| other.is_some_and(|o| o.eq_ignore_ascii_case(authority.as_str()));
     if same(client) || same(upstream) || uri.path() == "/v2" || uri.path().starts_with("/v2/") {
         let path = uri.path_and_query().map_or("/", |p| p.as_str());
-        return Ok(match client {
-            Some(host) => format!("{}://{host}{path}", origin.scheme.as_str()),
-            None => path.to_owned(),
-        });
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        return match client {
+            Some(host) => Ok(format!("{}://{host}{slash}{path}", origin.scheme.as_str())),
+            // Alone it would be the name of another host.
+            None if path.starts_with("//") => Err(Broken::Malformed),
+            None => Ok(format!("{slash}{path}")),
+        };
     }
     if origin.scheme == Scheme::Https && scheme == "http" {
         return Err(Broken::ClearText);
@@ -100,6 +102,26 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_named_no_host_gets_a_path_and_never_another_host() {
+        let origin = Origin {
+            address: None,
+            scheme: Scheme::Http,
+            host: None,
+            reported: None,
+        };
+        let sent = |location| rewrite(location, &origin, Some("localhost:5000"));
+        let path = Ok("/v2/a?n=1".to_owned());
+        assert_eq!(sent("http://localhost:5000/v2/a?n=1"), path);
+        assert_eq!(sent("http://localhost:5000?n=1"), Ok("/?n=1".to_owned()));
+        for location in [
+            "http://localhost:5000//evil.example/x",
+            "//localhost:5000//x",
+        ] {
+            assert_eq!(sent(location), Err(Broken::Malformed), "{location}");
+        }
+    }
+
+    #[test]
     fn a_bucket_is_left_alone_but_never_in_clear() {
         let bucket =
             "https://b.s3.example/docker/registry/v2/blobs/sha256/aa/data?X-Amz-Signature=f%2F0";
@@ -120,6 +142,8 @@ mod tests {
             "/v2/ a",
             "http://",
             "/\\evil",
+            "http://localhost:5000/\\evil.example/",
+            "https://b.s3.example/a b",
         ] {
             assert_eq!(sent(location), Err(Broken::Malformed), "{location}");
         }
