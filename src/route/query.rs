@@ -140,8 +140,9 @@ pub(super) fn decode(text: &str) -> Option<String> {
         out.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let pair = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
+                let digit = |byte| char::from(byte).to_digit(16);
+                let value = digit(bytes.next()?)? << 4 | digit(bytes.next()?)?;
+                u8::try_from(value).ok()?
             }
             other => other,
         });
@@ -152,6 +153,14 @@ pub(super) fn decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_escape_is_two_hexadecimal_digits_and_nothing_else() {
+        assert_eq!(decode("a%2Fb+%c3%A9").as_deref(), Some("a/b \u{e9}"));
+        for wrong in ["%", "%2", "%+1", "%-1", "% 1", "%zz", "%\u{e9}", "%ff"] {
+            assert_eq!(decode(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_query_names_one_digest_or_none() {
