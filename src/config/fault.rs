@@ -37,11 +37,11 @@ impl Fault {
     pub(super) fn line(&self, file: &str) -> String {
         let Self { place, key, text } = self;
         let colon = if key.is_empty() { "" } else { ": " };
-        match place {
+        one_line(match place {
             Place::Whole => format!("{file}: {key}{colon}{text}"),
             Place::Line(line) => format!("{file}:{line}: {key}{colon}{text}"),
             Place::Variable(name) => format!("{name}: {text}"),
-        }
+        })
     }
 }
 
@@ -70,7 +70,7 @@ impl Faults {
     /// A fault of the file itself, before anything in it could be read.
     pub(super) fn of_file(file: &str, text: &str) -> Self {
         Self {
-            lines: vec![format!("{file}: {text}")],
+            lines: vec![one_line(format!("{file}: {text}"))],
         }
     }
 
@@ -88,6 +88,22 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+/// What is told is one line, and nothing in it commands a terminal: it repeats keys, and a key may hold any character.
+pub(super) fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
 
 /// The candidate that is spelled most like `word`, unless none is near enough to be what was meant.
 pub(super) fn nearest<'a>(

@@ -32,7 +32,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use self::container::Found;
-use self::fault::{Fault, nearest};
+use self::fault::{Fault, nearest, one_line};
 use self::section::Section;
 use self::source::{Source, Unknown, Variables};
 
@@ -143,8 +143,9 @@ fn finished(
 ) -> Result<Loaded, Faults> {
     let source = Source::parse("", name, Path::new(""), variables)?;
     let mut loaded = meant(source, name, found.faults, first_user)?;
-    loaded.notes.extend(found.notes);
-    loaded.warnings.extend(found.warnings);
+    loaded.notes.extend(found.notes.into_iter().map(one_line));
+    let warnings = found.warnings.into_iter().map(one_line);
+    loaded.warnings.extend(warnings);
     Ok(loaded)
 }
 
@@ -529,6 +530,31 @@ mod tests {
                 let lacks = |line: &String| key.starts_with("registry.") && line.contains("is missing");
                 let named = |line: &String| lacks(line) || line.starts_with(&name) && !line.contains("is not a setting");
                 proptest::prop_assert!(faults.lines().iter().any(named), "{}", faults);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_key_commands_a_terminal_or_makes_two_lines_of_one() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("a.toml", "\"\\u001b[2Jx\\ny\" = 1\n"),
+            ("a.toml", "\"\\u009bx\\ny\" = 1\n"),
+            ("a.yml", "\u{1}x: 1\n"),
+            (
+                "a.yml",
+                "version: 0.1\n\"\\e[2J\\ny\": 1\n\"http\": {\"\\u009b\": {}}\n",
+            ),
+        ] {
+            let path = root.path().join(file);
+            fs::write(&path, text).unwrap();
+            let told = match Config::load_below(root.path(), Some(&path), &[]) {
+                Ok(loaded) => [loaded.warnings, loaded.notes].concat(),
+                Err(faults) => faults.lines().to_vec(),
+            };
+            assert!(!told.is_empty(), "{text:?}");
+            for line in told {
+                assert!(!line.contains(char::is_control), "{line:?}");
             }
         }
     }
