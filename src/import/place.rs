@@ -31,13 +31,13 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     /// Something at a place.
-    #[error("{0}: {1}")]
+    #[error("{0}: {text}", text = on_one_line(.1))]
     At(Place, String),
     /// A file as a whole.
-    #[error("{0}: {1}")]
+    #[error("{file}: {text}", file = on_one_line(.0), text = on_one_line(.1))]
     File(String, String),
     /// All of it.
-    #[error("{0}")]
+    #[error("{}", on_one_line(.0))]
     Whole(String),
 }
 
@@ -46,17 +46,24 @@ const LONGEST: usize = 80;
 
 /// Text as messages and comments repeat it: on one line, and short.
 pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for (at, c) in text.chars().enumerate() {
-        if at == LONGEST {
-            shown.push_str("...");
-            break;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => {
+            let start = text.get(..end).unwrap_or_default();
+            format!("{}...", on_one_line(start))
         }
+        None => on_one_line(text),
+    }
+}
+
+/// Text without what would end a line or command a terminal.
+pub(super) fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            shown.extend(c.escape_default());
+            line.extend(c.escape_default());
         } else {
-            shown.push(c);
+            line.push(c);
         }
     }
-    shown
+    line
 }

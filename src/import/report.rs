@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::place::{Fault, Place};
+use super::place::{Fault, Place, on_one_line};
 use super::tree::Directive;
 
 /// What becomes of a directive. Later ones say more, and stand where two are true.
@@ -40,7 +40,7 @@ impl fmt::Display for Fate {
             Self::Stricter(why) => ("NOT CARRIED, stricter", why),
             Self::Opens(why) => ("NOT CARRIED, more open", why),
         };
-        write!(f, "{word}: {why}")
+        write!(f, "{word}: {}", on_one_line(why))
     }
 }
 

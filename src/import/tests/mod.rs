@@ -121,6 +121,10 @@ fn what_cannot_be_done_at_all_is_refused_with_its_place() {
             "location / { root /x; }".to_owned(),
             "no location leads /v2/",
         ),
+        (
+            format!("server {{ {TLS} location /v2/ {{ {PASSWORD} proxy_pass h\u{1b}x://r; }} }}"),
+            "h\\u{1b}x:// is not spoken to registries",
+        ),
         (server("", "auth_basic x;"), "has no auth_basic_user_file"),
         (
             server("", "auth_basic x; auth_basic_user_file $host.users;"),
