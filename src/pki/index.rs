@@ -190,7 +190,8 @@ impl Index {
         let fault = |number: usize, fault: String| Error::Index {
             path: path.to_owned(),
             line: number,
-            fault,
+            // The one control character that a line may have, and a fault may repeat.
+            fault: fault.replace('\t', "\\t"),
         };
         let mut lines: Vec<Line> = Vec::new();
         for (number, bytes) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
@@ -473,5 +474,9 @@ mod tests {
             "{said}"
         );
         assert!(Index::parse(Path::new("i"), b"\xff\n").is_err());
+        let tab = read("V\t271127000000Z\t\t0F\tf\tCN=a\\\tb\n")
+            .unwrap_err()
+            .to_string();
+        assert!(tab.contains("CN=a\\\\tb") && !tab.contains('\t'), "{tab}");
     }
 }
