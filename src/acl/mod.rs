@@ -4,6 +4,8 @@
 //! until it is written into [`Acl::authorize`]. Everything is decided by name alone, never by what the registry holds,
 //! so no answer of this room tells whether a repository exists, neither by its text nor by the time it takes.
 
+#[cfg(test)]
+mod never_wider;
 mod rule;
 mod verdict;
 
