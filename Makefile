@@ -1,5 +1,5 @@
 # Everything a developer runs; .ci/run runs the same.
-.PHONY: help run lint test conformance bench count assets
+.PHONY: help run lint test fuzz conformance bench count assets
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -9,6 +9,7 @@ run: ## the embedded registry, state in ./dockgate-data
 
 lint: ## format, clippy, documentation, dependencies
 	cargo fmt --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
 	scripts/lint-deny
@@ -16,6 +17,9 @@ lint: ## format, clippy, documentation, dependencies
 test: ## all tests, with the real clients and the real registry
 	scripts/setup-peers
 	cargo test --locked
+
+fuzz: ## every target of fuzz/ for a minute (FUZZ_SECONDS, needs a nightly toolchain)
+	scripts/fuzz
 
 conformance: ## the OCI distribution specification's suites, over every backend (needs Go)
 	scripts/conformance

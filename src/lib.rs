@@ -67,4 +67,8 @@ mod probe;
 // The command line.
 pub mod cli;
 
+// What the fuzzer asks the rooms, each question by its name. In tests, and in no build that is shipped.
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub use server::{Activated, BindError, Bound, Command, Ended, Manager, Server, Source, commands};

@@ -97,7 +97,7 @@ fn read(path: &Path) -> Result<(ByUser, Vec<Warning>), Error> {
 }
 
 /// The groups by user, and the numbers of the lines that name no group.
-fn parse(text: &str) -> (ByUser, Vec<u32>) {
+pub(super) fn parse(text: &str) -> (ByUser, Vec<u32>) {
     let mut found: HashMap<Box<str>, Vec<Arc<str>>> = HashMap::new();
     let mut wrong = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

@@ -8,6 +8,8 @@ mod delay;
 mod fault;
 mod groups;
 pub(crate) mod htpasswd;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod queue;
 mod remember;
 mod token;

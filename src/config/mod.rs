@@ -16,6 +16,8 @@ mod frozen;
 mod headers;
 mod limits;
 mod listener;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod registry;
 mod reticent;
 mod rule;

@@ -7,6 +7,8 @@ mod forwarded;
 mod hop;
 mod link;
 mod location;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod range;
 
 use http::HeaderName;

@@ -17,6 +17,8 @@ mod listen;
 mod location;
 mod place;
 mod policy;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod report;
 mod rest;
 mod scope;

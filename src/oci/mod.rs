@@ -11,6 +11,8 @@ mod media_type;
 mod name;
 mod outline;
 mod pattern;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod reference;
 
 pub(crate) use code::Code;

@@ -99,7 +99,7 @@ impl List {
             .ok_or_else(|| Error::file(path, "its revocation list has a part that cannot be read"))
     }
 
-    fn read(list: CertificateList) -> Option<Self> {
+    pub(super) fn read(list: CertificateList) -> Option<Self> {
         let body = list.tbs_cert_list;
         let number = body
             .crl_extensions

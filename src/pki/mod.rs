@@ -22,6 +22,8 @@ mod list;
 mod name;
 mod overview;
 mod place;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod serial;
 mod subject;
 

@@ -13,6 +13,8 @@ mod error;
 mod intake;
 mod link;
 mod manifest;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod referrer;
 mod sweep;
 mod tag;

@@ -6,6 +6,8 @@
 
 mod access;
 mod paging;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod query;
 mod scope;
 mod v2;

@@ -8,6 +8,8 @@ mod framing;
 mod guard;
 mod held;
 mod manager;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod proxy_protocol;
 mod pulse;
 mod readiness;

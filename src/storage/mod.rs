@@ -8,6 +8,8 @@ mod bucket;
 mod error;
 mod filesystem;
 mod key;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 #[cfg(test)]
 mod tests;
 

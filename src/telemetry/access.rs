@@ -169,7 +169,7 @@ impl Losses {
 
 /// nginx's `combined`:
 /// `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`.
-fn combined(entry: &Entry, zone: &TimeZone) -> Vec<u8> {
+pub(super) fn combined(entry: &Entry, zone: &TimeZone) -> Vec<u8> {
     let mut line = Vec::with_capacity(256);
     let time = entry.time.to_zoned(zone.clone());
     let user = entry.user.as_deref().filter(|user| !user.is_empty());
@@ -211,7 +211,7 @@ fn escape(line: &mut Vec<u8>, value: Option<Cow<'_, [u8]>>) {
 }
 
 /// One JSON object; fields without a value are left out.
-fn json(entry: &Entry) -> Vec<u8> {
+pub(super) fn json(entry: &Entry) -> Vec<u8> {
     let mut object = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {

@@ -5,6 +5,8 @@
 mod access;
 pub(crate) mod field;
 mod lines;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod redact;
 
 use std::borrow::Cow;

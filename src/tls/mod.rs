@@ -16,6 +16,8 @@ mod issued;
 mod judgement;
 mod material;
 mod memory;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod property;
 mod reading;
 mod resolver;
 mod revocation;

@@ -9,6 +9,8 @@ mod hash;
 mod make;
 mod md5crypt;
 mod problem;
+#[cfg(any(test, fuzzing))]
+pub(super) mod property;
 mod shacrypt;
 
 use std::fs::File;

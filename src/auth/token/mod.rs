@@ -4,6 +4,8 @@
 //! one algorithm and our own keys prove.
 
 mod keys;
+#[cfg(any(test, fuzzing))]
+pub(super) mod property;
 
 use std::borrow::Cow;
 use std::fmt;

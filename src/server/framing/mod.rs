@@ -8,6 +8,8 @@ mod chunked;
 mod fault;
 mod field;
 mod head;
+#[cfg(any(test, fuzzing))]
+pub(super) mod property;
 
 use std::ops::Range;
 
@@ -210,64 +212,12 @@ pub(super) mod tests {
 
     use proptest::prelude::*;
 
+    use super::property::{check_against_httparse, look, split, whole};
     use super::{Fault, HeadLimits, Position, Scanner};
 
     const LIMITS: HeadLimits = HeadLimits {
         header_size: 64 * 1024,
     };
-
-    /// What becomes of a connection's bytes: the bytes passed on, the fault, and where it stands.
-    #[derive(Debug, PartialEq, Eq)]
-    struct Outcome {
-        passed: Vec<u8>,
-        fault: Option<Fault>,
-        position: Position,
-        heads: u64,
-    }
-
-    fn look<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
-        let mut scanner = Scanner::new(LIMITS);
-        let mut passed = Vec::new();
-        let mut fault = None;
-        for piece in pieces {
-            let scan = scanner.scan(piece);
-            if fault.is_some() {
-                assert_eq!(
-                    (scan.front.len(), scan.range.len()),
-                    (0, 0),
-                    "accepted after a fault"
-                );
-                continue;
-            }
-            passed.extend_from_slice(&scan.front);
-            passed.extend_from_slice(&piece[scan.range]);
-            fault = scan.fault;
-        }
-        Outcome {
-            passed,
-            fault,
-            position: scanner.position(),
-            heads: scanner.heads(),
-        }
-    }
-
-    fn whole(bytes: &[u8]) -> Outcome {
-        look(std::iter::once(bytes))
-    }
-
-    fn split(bytes: &[u8], mut cuts: Vec<usize>) -> Outcome {
-        cuts.push(bytes.len());
-        for cut in &mut cuts {
-            *cut = (*cut).min(bytes.len());
-        }
-        cuts.sort_unstable();
-        let mut from = 0;
-        look(cuts.into_iter().map(move |cut| {
-            let piece = &bytes[from..cut];
-            from = cut;
-            piece
-        }))
-    }
 
     /// A request with one more header line, and a `Host`.
     fn get_with(line: &str) -> Vec<u8> {
@@ -903,68 +853,7 @@ pub(super) mod tests {
             }
             let outcome = whole(&bytes);
             prop_assert_eq!(&outcome, &split(&bytes, cuts));
-            check_against_httparse(&outcome)?;
-        }
-    }
-
-    /// Every request passed on is taken apart by hyper's parser in the same places.
-    fn check_against_httparse(outcome: &Outcome) -> Result<(), TestCaseError> {
-        let mut rest = outcome.passed.as_slice();
-        for _ in 0..outcome.heads {
-            let mut headers = [httparse::EMPTY_HEADER; 100];
-            let mut request = httparse::Request::new(&mut headers);
-            let parsed = request.parse(rest);
-            let Ok(httparse::Status::Complete(end)) = parsed else {
-                return Err(TestCaseError::fail(format!("{parsed:?}: {rest:?}")));
-            };
-            let named = |name: &str| {
-                let all: Vec<&[u8]> = request
-                    .headers
-                    .iter()
-                    .filter(|header| header.name.eq_ignore_ascii_case(name))
-                    .map(|header| header.value)
-                    .collect();
-                all
-            };
-            let (lengths, codings) = (named("content-length"), named("transfer-encoding"));
-            prop_assert!(lengths.len() + codings.len() <= 1);
-            prop_assert!(named("host").len() <= 1);
-            rest = &rest[end..];
-            if let [length] = lengths[..] {
-                let length: usize = std::str::from_utf8(length).unwrap().parse().unwrap();
-                rest = &rest[length.min(rest.len())..];
-            } else if !codings.is_empty() {
-                rest = skip_chunks(rest)?;
-            }
-        }
-        prop_assert!(rest.is_empty(), "bytes behind the last request");
-        Ok(())
-    }
-
-    /// Reads chunks with httparse's reader of chunk sizes.
-    fn skip_chunks(mut rest: &[u8]) -> Result<&[u8], TestCaseError> {
-        loop {
-            match httparse::parse_chunk_size(rest) {
-                Ok(httparse::Status::Complete((used, 0))) => {
-                    // The trailers, to the empty line.
-                    rest = &rest[used..];
-                    let mut headers = [httparse::EMPTY_HEADER; 100];
-                    return Ok(match httparse::parse_headers(rest, &mut headers) {
-                        Ok(httparse::Status::Complete((used, _))) => &rest[used..],
-                        _ => &[],
-                    });
-                }
-                Ok(httparse::Status::Complete((used, size))) => {
-                    let size = usize::try_from(size).unwrap_or(usize::MAX);
-                    let Some(next) = size.checked_add(used + 2).and_then(|to| rest.get(to..))
-                    else {
-                        return Ok(&[]);
-                    };
-                    rest = next;
-                }
-                Ok(httparse::Status::Partial) => return Ok(&[]),
-                Err(_) => return Err(TestCaseError::fail(format!("chunk size: {rest:?}"))),
-            }
+            check_against_httparse(&outcome);
         }
     }
 }

@@ -9,6 +9,8 @@ mod cached;
 mod disk;
 mod list;
 mod place;
+#[cfg(any(test, fuzzing))]
+pub(super) mod property;
 mod root;
 mod saved;
 mod session;
