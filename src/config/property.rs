@@ -10,7 +10,7 @@ use super::{distribution, finished};
 pub(crate) fn toml(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let read = || Config::parse(text, Path::new("/etc/dockgate"), &[]);
-        told(read(), read());
+        told(&read(), &read());
     }
 }
 
@@ -31,16 +31,16 @@ pub(crate) fn distribution(data: &[u8]) {
         let found = distribution::apply(Some((name, text)), &environment, &mut variables);
         finished(name, &variables, found, false)
     };
-    told(read(), read());
+    told(&read(), &read());
 }
 
 /// The same text means the same, and whatever is told of it is told in lines.
-fn told(one: Result<Loaded, Faults>, other: Result<Loaded, Faults>) {
+fn told(one: &Result<Loaded, Faults>, other: &Result<Loaded, Faults>) {
     assert_eq!(one, other);
     let lines = match one {
         Ok(loaded) => {
             assert!(!loaded.config.listeners.is_empty());
-            [loaded.warnings, loaded.notes].concat()
+            [&loaded.warnings[..], &loaded.notes].concat()
         }
         Err(faults) => {
             assert!(!faults.lines().is_empty());

@@ -211,9 +211,9 @@ fn same_bytes(headers: &HeaderMap, found: &Selection, size: u64) {
     let Some(text) = headers.get(RANGE).and_then(|v| v.to_str().ok()) else {
         panic!("parts of {size} without a Range");
     };
-    let list = text.split_once('=').map_or("", |(_, list)| list);
+    let ranges = text.split_once('=').map_or("", |(_, ranges)| ranges);
     let is_asked = |at: u64| {
-        list.split(',').map(str::trim).any(|one| {
+        ranges.split(',').map(str::trim).any(|one| {
             let (first, last) = one.split_once('-').unwrap_or(("", ""));
             let number = |text: &str| text.parse::<u128>().unwrap_or(u128::MAX);
             let at = u128::from(at);

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use http::{Method, Uri};
 use regex::Regex;
 
+use crate::oci::RepositoryName;
+
 use super::Target;
 use super::{Paging, Route, asked, digest, form};
 
@@ -81,7 +83,7 @@ fn as_the_registry_reads_it(route: &Route, path: &str) {
         Target::Referrers(..) => "referrers",
         _ => return,
     };
-    let judged = route.access().repository.map(|name| name.as_str());
+    let judged = route.access().repository.map(RepositoryName::as_str);
     let all: Vec<(&str, Option<&str>)> = ROUTES
         .iter()
         .filter_map(|(kind, form)| {

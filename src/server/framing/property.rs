@@ -132,7 +132,7 @@ fn skip_chunks(mut rest: &[u8]) -> &[u8] {
                 rest = next;
             }
             Ok(httparse::Status::Partial) => return &[],
-            Err(_) => panic!("chunk size: {rest:?}"),
+            Err(error) => panic!("chunk size: {error:?}: {rest:?}"),
         }
     }
 }
