@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -15,6 +16,9 @@ use super::line::VERSION;
 use super::load::{self, Found};
 use super::manager;
 use super::{DONE, FAILED, WRONG, say};
+
+/// Files for connections to the registry, the store and the logs, beside those of the clients' connections.
+const OTHER_FILES: u64 = 500;
 
 /// The last log lines have this long to leave.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -48,6 +52,7 @@ fn serve(found: Found, sockets: Activated) -> u8 {
         warn!("{warning}");
     }
     let config = found.loaded.config;
+    take_files(config.limits.connections);
     if let Err(fault) = first_start::ensure(&config) {
         return failed(&fault);
     }
@@ -89,6 +94,29 @@ fn serve(found: Found, sockets: Activated) -> u8 {
             DONE
         }
         Err(code) => code,
+    }
+}
+
+/// Takes as many open files as the system allows: 1024, which shells and service managers start with, are for programs that
+/// use select(2), and would be all used by a tenth of the connections that may come.
+fn take_files(connections: usize) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+    let wanted = u64::try_from(connections)
+        .unwrap_or(u64::MAX)
+        .saturating_add(OTHER_FILES);
+    if let Some(limit) = maximum.filter(|limit| *limit < wanted) {
+        warn!(
+            limit,
+            wanted,
+            "fewer open files than limits.connections need (raise LimitNOFILE or ulimit -Hn)"
+        );
     }
 }
 
