@@ -1,6 +1,8 @@
-//! Large buffers that are used again: a new one costs the system a page for every 4 KiB, which is as much as reading it.
+//! Buffers for readers: all of them together have a budget, and large ones are used again, since a new one costs the system a
+//! page for every 4 KiB, which is as much as reading it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -8,47 +10,79 @@ use bytes::Bytes;
 /// Buffers that are kept while nobody uses them, and how large each is: 8 MiB for the whole store.
 const KEPT: usize = 8;
 
-/// Buffers of one size that wait to be used again; clones share them.
+/// What readers may have of the store at once before they get the smallest buffers. Ten fast ones have as much as makes them
+/// faster; thousands that take nothing (a connection of HTTP/2 has a hundred of them) hold little more than this.
+const BUDGET: usize = 32 * 1024 * 1024;
+
+/// The share of what is left that a single buffer may have.
+const SHARE: usize = 8;
+
+/// Bytes of the smallest buffers, and what all lengths are multiples of: a page and the next.
+const LEAST: usize = 8 * 1024;
+
+/// Buffers of one size that wait to be used again, and what is lent of any size; clones share them.
 #[derive(Clone)]
 pub(super) struct Spare(Arc<Shared>);
 
 struct Shared {
     size: usize,
     buffers: Mutex<Vec<Vec<u8>>>,
+    /// Bytes that readers have, or that are being read for them.
+    lent: AtomicUsize,
 }
 
 /// Bytes in a buffer that comes back when the last reader has let go of them.
 struct Lent {
     bytes: Vec<u8>,
+    room: usize,
     home: Spare,
 }
 
 impl Spare {
     /// Keeps buffers with room for exactly so many bytes.
     pub(super) fn new(size: usize) -> Self {
-        let buffers = Mutex::default();
-        Self(Arc::new(Shared { size, buffers }))
+        Self(Arc::new(Shared {
+            size,
+            buffers: Mutex::default(),
+            lent: AtomicUsize::new(0),
+        }))
     }
 
-    /// An empty buffer with room for this much at least.
-    pub(super) fn take(&self, room: usize) -> Vec<u8> {
+    /// How much of `wanted` a reader may have in one buffer now.
+    pub(super) fn allowed(&self, wanted: usize) -> usize {
+        let left = BUDGET.saturating_sub(self.0.lent.load(Ordering::Relaxed));
+        let share = left / SHARE / LEAST * LEAST;
+        wanted.min(share.max(LEAST))
+    }
+
+    /// Whether readers have so much that nothing should be read before it is asked for.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.0.lent.load(Ordering::Relaxed) >= BUDGET
+    }
+
+    /// What `fill` puts into an empty buffer with room for this much at least.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub(super) fn lend<E>(
+        &self,
+        room: usize,
+        fill: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
+    ) -> Result<Bytes, E> {
         let kept = if room == self.0.size {
             self.pop()
         } else {
             None
         };
-        kept.unwrap_or_else(|| Vec::with_capacity(room))
-    }
-
-    /// The bytes for readers.
-    pub(super) fn lend(&self, bytes: Vec<u8>) -> Bytes {
-        if bytes.capacity() < self.0.size {
-            return bytes.into();
-        }
-        Bytes::from_owner(Lent {
-            bytes,
+        let buffer = kept.unwrap_or_else(|| Vec::with_capacity(room));
+        self.0.lent.fetch_add(room, Ordering::Relaxed);
+        let mut lent = Lent {
+            bytes: Vec::new(),
+            room,
             home: self.clone(),
-        })
+        };
+        lent.bytes = fill(buffer)?;
+        Ok(Bytes::from_owner(lent))
     }
 
     fn pop(&self) -> Option<Vec<u8>> {
@@ -69,6 +103,10 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
+        self.home.0.lent.fetch_sub(self.room, Ordering::Relaxed);
+        if self.bytes.capacity() < self.home.0.size {
+            return;
+        }
         let mut buffers = self
             .home
             .0
@@ -95,33 +133,60 @@ mod tests {
 
     const SIZE: usize = 4096;
 
-    fn filled(spare: &Spare, byte: u8) -> Bytes {
-        let mut buffer = spare.take(SIZE);
-        assert!(buffer.is_empty());
-        buffer.resize(SIZE, byte);
-        spare.lend(buffer)
+    fn filled(spare: &Spare, room: usize, byte: u8) -> Bytes {
+        let fill = |mut buffer: Vec<u8>| {
+            assert!(buffer.is_empty());
+            buffer.resize(room, byte);
+            Ok::<_, ()>(buffer)
+        };
+        spare.lend(room, fill).unwrap()
     }
 
     #[test]
     fn a_buffer_is_used_again_when_its_last_reader_has_let_go() {
         let spare = Spare::new(SIZE);
-        let one = filled(&spare, 1);
+        let one = filled(&spare, SIZE, 1);
         let place = one.as_ptr();
         let part = one.slice(10..20);
         drop(one);
-        let two = filled(&spare, 2);
+        let two = filled(&spare, SIZE, 2);
         assert_ne!(two.as_ptr(), place);
         assert_eq!(part, [1; 10][..]);
         drop(part);
-        assert_eq!(filled(&spare, 3).as_ptr(), place);
+        assert_eq!(filled(&spare, SIZE, 3).as_ptr(), place);
         assert_eq!(two, [2; SIZE][..]);
     }
 
     #[test]
     fn few_are_kept_and_small_ones_never() {
         let spare = Spare::new(SIZE);
-        drop((0..3 * KEPT).map(|_| filled(&spare, 1)).collect::<Vec<_>>());
-        drop(spare.lend(vec![1; SIZE / 2]));
+        drop(
+            (0..3 * KEPT)
+                .map(|_| filled(&spare, SIZE, 1))
+                .collect::<Vec<_>>(),
+        );
+        drop(filled(&spare, SIZE / 2, 1));
         assert_eq!(spare.0.buffers.lock().unwrap().len(), KEPT);
+    }
+
+    #[test]
+    fn the_more_is_lent_the_less_one_buffer_may_have_and_all_comes_back() {
+        let spare = Spare::new(1 << 20);
+        assert_eq!(spare.allowed(1 << 20), 1 << 20);
+        let mut held = Vec::new();
+        let mut last = usize::MAX;
+        for _ in 0..10_000 {
+            let room = spare.allowed(1 << 20);
+            assert!(room <= last && room >= LEAST);
+            last = room;
+            held.push(filled(&spare, room, 1));
+        }
+        assert!(spare.is_used_up());
+        let all: usize = held.iter().map(Bytes::len).sum();
+        assert!(all < BUDGET + 10_000 * LEAST, "{all}");
+        assert_eq!(spare.allowed(100), 100);
+        drop(held);
+        assert!(spare.lend(SIZE, |_| Err(())).is_err());
+        assert_eq!(spare.0.lent.load(Ordering::Relaxed), 0);
     }
 }

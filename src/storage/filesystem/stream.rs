@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::super::{ByteStream, Error, Key};
 use super::disk::{Disk, Turn, ended, failed};
 
-/// Bytes of the first buffer, and the fewest of any.
+/// Bytes of the first buffer, and the fewest of any as long as there is memory for all.
 const SMALL: usize = 64 * 1024;
 
 /// The most bytes of a buffer. A stream has two at most: the one that was taken last and the next one.
@@ -84,7 +84,9 @@ impl Reading {
             }
             Err(error) => return Some(Err(failed(&self.key, "read", error))),
         };
-        self.ahead = self.begin_if_idle();
+        // Whoever has not come back yet may never do so.
+        let comes_back = self.gave.is_some() && !self.disk.spare.is_used_up();
+        self.ahead = comes_back.then(|| self.begin_if_idle()).flatten();
         self.gave = Some(Instant::now());
         Some(Ok(bytes))
     }
@@ -103,7 +105,7 @@ impl Reading {
         let (file, at, wanted) = self.piece()?;
         let spare = self.disk.spare.clone();
         let job = self.disk.start(turn, move |_| {
-            read(&file, at, spare.take(wanted), wanted).map(|bytes| spare.lend(bytes))
+            spare.lend(wanted, |buffer| read(&file, at, buffer, wanted))
         });
         self.left.start += wanted as u64;
         Some(Ahead { wanted, job })
@@ -112,7 +114,8 @@ impl Reading {
     /// The file, where the next buffer begins in it, and its length; `None` at the end.
     fn piece(&self) -> Option<(Arc<OwnedFd>, u64, usize)> {
         let left = self.left.end.saturating_sub(self.left.start);
-        let wanted = usize::try_from(left).map_or(self.size, |left| left.min(self.size));
+        let most = self.disk.spare.allowed(self.size);
+        let wanted = usize::try_from(left).map_or(most, |left| left.min(most));
         (wanted > 0).then(|| (Arc::clone(&self.file), self.left.start, wanted))
     }
 
