@@ -11,10 +11,12 @@ mod upload;
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyDataStream;
+use http_body_util::{BodyDataStream, BodyExt};
 
 use crate::acl::Permit;
 use crate::body::Body;
+use crate::body::ClientFault;
+use crate::body::client_fault;
 use crate::body::empty;
 use crate::error::Error;
 use crate::header::CONTENT_DIGEST;
@@ -22,6 +24,7 @@ use crate::oci::Digest;
 use crate::registry::ByteSource;
 use crate::route::Target;
 use crate::route::Verb;
+use crate::route::digest;
 
 use super::{Call, page};
 
@@ -35,6 +38,12 @@ pub(super) async fn answer(
     call: Call<'_>,
     body: Option<Body>,
 ) -> Result<Response<Body>, Error> {
+    let body = if takes_a_body(&call)? {
+        body
+    } else {
+        unwanted(body).await?;
+        None
+    };
     let registry = embedded.registry();
     let reads = matches!(call.route.verb, Verb::Get | Verb::Head);
     match &call.route.target {
@@ -66,6 +75,26 @@ pub(super) async fn answer(
         // Answered before any registry is asked.
         Target::Ping | Target::Token(_) | Target::Proof(_) => Err(Error::Panicked),
     }
+}
+
+/// Whether what is asked for needs the body of the request; the start of an upload does where it names the digest of all of it.
+fn takes_a_body(call: &Call<'_>) -> Result<bool, Error> {
+    Ok(match call.route.verb {
+        Verb::Put | Verb::Patch => true,
+        Verb::Post => digest(call.route.query.as_deref())?.is_some(),
+        Verb::Get | Verb::Head | Verb::Delete => false,
+    })
+}
+
+/// Reads a body that nobody wants to its end, so that what turns out to be no request has changed nothing.
+async fn unwanted(body: Option<Body>) -> Result<(), Error> {
+    let Some(mut body) = body else {
+        return Ok(());
+    };
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|error| Error::Body(client_fault(&*error).unwrap_or(ClientFault::Gone)))?;
+    }
+    Ok(())
 }
 
 /// The bytes of a request's body as they come.
