@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1), framing included: hyper writes its own.
-const CONNECTION: [HeaderName; 10] = [
+const CONNECTION: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TE,
@@ -14,6 +14,7 @@ const CONNECTION: [HeaderName; 10] = [
     header::UPGRADE,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_names_goes_unless_the_other_end_relies_on_it() {
+    fn h8_n15_what_connection_names_goes_unless_the_other_end_relies_on_it() {
         let mut map = headers(&[
             ("connection", "close, X-Mine , authorization,host"),
             ("x-mine", "1"),
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_cannot_speak_in_the_gates_name() {
+    fn h7_n13_n14_a_client_cannot_speak_in_the_gates_name() {
         let mut map = headers(&[
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "javascript"),
