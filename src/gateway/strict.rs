@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_exactly_one_host() {
+    fn h2_n7_a_request_has_exactly_one_host() {
         let h1 = |lines: &[_]| judged(Version::HTTP_11, "/v2/", lines);
         assert_eq!(h1(&[("host", "a:5043")]), Ok(()));
         for lines in [
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absolute_target_agrees_with_host_or_is_refused() {
+    fn h4_n7_n19_an_absolute_target_agrees_with_host_or_is_refused() {
         let absolute = |host| judged(Version::HTTP_11, "http://a:1/v2/", &[("host", host)]);
         assert_eq!(absolute("A:1"), Ok(()));
         assert_eq!(absolute("other"), Err(HeadFault::Host));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn ambiguous_framing_and_connection_headers_are_refused() {
+    fn h1_h14_n1_n31_ambiguous_framing_and_connection_headers_are_refused() {
         let h1 = |name, value| judged(Version::HTTP_11, "/v2/", &[("host", "a"), (name, value)]);
         assert_eq!(h1("expect", "100-Continue"), Ok(()));
         assert_eq!(h1("expect", "200-ok"), Err(HeadFault::Expectation));

@@ -168,7 +168,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn h7_n14_a_stranger_is_not_believed() {
         let (origin, upstream) = told(&peer("192.0.2.1:999"), &CLAIMS);
         assert_eq!(origin.scheme, Scheme::Http);
         assert_eq!(upstream["x-forwarded-for"], "192.0.2.1");

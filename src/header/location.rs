@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_registrys_own_urls_come_out_as_the_client_wrote_them() {
+    fn u7_n39_the_registrys_own_urls_come_out_as_the_client_wrote_them() {
         let meant = "https://registry.test:5043/v2/a/blobs/uploads/1?_state=x%2By";
         for location in [
             "http://registry.test:5043/v2/a/blobs/uploads/1?_state=x%2By",
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_named_no_host_gets_a_path_and_never_another_host() {
+    fn u7_a_client_that_named_no_host_gets_a_path_and_never_another_host() {
         let origin = Origin {
             address: None,
             scheme: Scheme::Http,
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_left_alone_but_never_in_clear() {
+    fn u7_a_bucket_is_left_alone_but_never_in_clear() {
         let bucket =
             "https://b.s3.example/docker/registry/v2/blobs/sha256/aa/data?X-Amz-Signature=f%2F0";
         assert_eq!(sent(bucket).as_deref(), Ok(bucket));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_not_passed_on() {
+    fn u7_what_is_no_url_is_not_passed_on() {
         for location in [
             "",
             "javascript:alert(1)",

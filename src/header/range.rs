@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_cut_to_what_is_there() {
+    fn h16_ranges_are_cut_to_what_is_there() {
         for (range, size, expected) in [
             ("bytes=0-0", 10, &[(0, 0)][..]),
             ("bytes=10-19", 3000, &[(10, 19)]),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_cannot_be_sent() {
+    fn h16_what_does_not_exist_cannot_be_sent() {
         for range in ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=-0,99-"] {
             assert_eq!(select(range, 10), Selection::Unsatisfiable, "{range}");
         }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_disorder_and_too_many_parts_are_ignored() {
+    fn h16_nonsense_disorder_and_too_many_parts_are_ignored() {
         let many = format!("bytes={}", "0-,".repeat(1000));
         let eleven: Vec<String> = (0..11).map(|n| format!("{}-{}", 2 * n, 2 * n)).collect();
         let eleven = format!("bytes={}", eleven.join(","));

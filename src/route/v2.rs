@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn ambiguous_paths_are_refused_before_anything_is_asked() {
+    fn h5_r1_n11_ambiguous_paths_are_refused_before_anything_is_asked() {
         for path in [
             "/v2/../x",
             "/v2/%2e%2e/",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_nouns_and_unknown_paths_have_faults_of_their_own() {
+    fn h6_n11_n41_malformed_nouns_and_unknown_paths_have_faults_of_their_own() {
         let long = format!("/v2/{}/tags/list", "a".repeat(256));
         for path in ["/v2/Foo/tags/list", "/v2/a-/manifests/1", &long] {
             assert!(
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_told_apart_by_case_and_path() {
+    fn h4_n9_n10_methods_are_told_apart_by_case_and_path() {
         for (method, path) in [
             ("get", "/v2/"),
             ("POST", "/v2/a/manifests/1"),

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_upstream_is_no_stall_and_a_client_that_takes_nothing_is() {
+    async fn h14_n27_a_slow_upstream_is_no_stall_and_a_client_that_takes_nothing_is() {
         let pulse = Pulse::default();
         let mut beat = pulse.begin();
         let hour = Duration::from_secs(3600);

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn only_answers_with_one_reading_pass() {
+    fn u4_n34_only_answers_with_one_reading_pass() {
         assert!(judged(200, &[("content-length", "5")]));
         assert!(judged(200, &[("transfer-encoding", "Chunked")]));
         assert!(judged(204, &[]));

@@ -7,10 +7,12 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use crate::support::ask::ask;
 use crate::support::certs::{Authority, Pair};
 use crate::support::dialog::{Dialog, Tls};
 use crate::support::fronts::{Fronts, LOGIN};
 use crate::support::gate::Gate;
+use crate::support::program::Program;
 use crate::support::raw::Raw;
 use crate::support::registry::Registry;
 use crate::support::upstream::Upstream;
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// registry:2 asks for `mount` and `from` with a function that looks into a form first, and only then at the URL.
 #[test]
-fn what_a_form_in_the_body_asks_to_be_mounted_is_not_mounted() {
+fn k2_n48_what_a_form_in_the_body_asks_to_be_mounted_is_not_mounted() {
     let registry = Registry::start();
     let fronts = Fronts::before(registry.url(), "");
     let mut raw = fronts.plain();
@@ -76,7 +78,7 @@ fn what_a_form_in_the_body_asks_to_be_mounted_is_not_mounted() {
 
 /// CGI, WSGI and their kin know headers by names in which `-` and `_` are the same.
 #[test]
-fn an_underscore_makes_no_forged_header_an_honest_one() {
+fn h7_n13_n14_an_underscore_makes_no_forged_header_an_honest_one() {
     let upstream = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let fronts = Fronts::before(&upstream.url(), "");
     let mut raw = fronts.plain();
@@ -88,6 +90,30 @@ fn an_underscore_makes_no_forged_header_an_honest_one() {
     let head = upstream.told()[0].head.to_ascii_lowercase();
     for forged in ["6.6.6.6", "success", "delete", "root"] {
         assert!(!head.contains(forged), "{forged} in {head}");
+    }
+}
+
+/// Who asks is whom the socket is connected to, for the log too; only a trusted proxy may say otherwise.
+#[test]
+fn h7_n14_the_access_log_has_the_peer_of_the_socket_whatever_the_client_says() {
+    let upstream = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let program = Program::start(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"{}\"\n[auth]\nanonymous = \"pull\"\n",
+        upstream.url()
+    ));
+    let forged = [
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Real-IP: 6.6.6.6",
+        "Forwarded: for=6.6.6.6",
+        "X-Client-IP: 6.6.6.6",
+        "True-Client-IP: 6.6.6.6",
+    ];
+    for (n, line) in forged.iter().enumerate() {
+        let request = format!("GET /v2/a/manifests/{n}");
+        assert_eq!(ask(program.address(0), &request, &[line], b"").status, 200);
+        let line = program.out_line(&format!("/v2/a/manifests/{n} "));
+        assert!(line.starts_with("127.0.0.1 - "), "{line}");
+        assert!(!line.contains("6.6.6.6"), "{line}");
     }
 }
 
@@ -132,7 +158,7 @@ fn ask_until(dialog: &mut Dialog, status: u16) {
 }
 
 #[test]
-fn a_changed_tls_section_is_in_force_on_open_connections_too() {
+fn t11_n24_a_changed_tls_section_is_in_force_on_open_connections_too() {
     let upstream = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let server = Authority::new("the CA of the server");
     let (old, new) = (Authority::new("the old CA"), Authority::new("the new CA"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::support::binary::Binary;
+use crate::support::figures::rounds;
 use crate::support::flow::Flow;
 use crate::support::fronts::LOGIN;
 use crate::support::raw::Raw;
@@ -87,10 +88,10 @@ fn download(mut raw: Raw, length: u64, chunked: bool) {
 }
 
 #[test]
-fn twenty_gib_pass_either_way_in_constant_memory_and_no_file_is_written() {
+fn n38_twenty_gib_pass_either_way_in_constant_memory_and_no_file_is_written() {
     let (binary, flow) = start();
     let folder = binary.folder();
-    let length = 20 * GIB;
+    let length = u64::try_from(rounds(20)).unwrap() * GIB;
     thread::scope(|scope| {
         scope.spawn(|| upload(binary.connect(false), length, true));
         scope.spawn(|| download(binary.connect(false), length, true));
@@ -111,7 +112,7 @@ fn twenty_gib_pass_either_way_in_constant_memory_and_no_file_is_written() {
 }
 
 #[test]
-fn eight_bodies_at_once_fit_into_the_same_memory() {
+fn n38_eight_bodies_at_once_fit_into_the_same_memory() {
     let (binary, _flow) = start();
     thread::scope(|scope| {
         for n in 0..4_u8 {
@@ -125,7 +126,7 @@ fn eight_bodies_at_once_fit_into_the_same_memory() {
 }
 
 #[test]
-fn slow_readers_of_large_blobs_hold_no_memory() {
+fn h11_n27_slow_readers_of_large_blobs_hold_no_memory() {
     let (binary, _flow) = start();
     let mut slow: Vec<_> = (0..50).map(|n| binary.connect(n % 2 == 0)).collect();
     for raw in &mut slow {
@@ -142,7 +143,7 @@ fn slow_readers_of_large_blobs_hold_no_memory() {
 }
 
 #[test]
-fn a_slow_writer_is_waited_for() {
+fn h11_n27_a_slow_writer_is_waited_for() {
     let (binary, flow) = start();
     let mut raw = binary.connect(true);
     begin_upload(&mut raw, 20, false);
@@ -156,7 +157,7 @@ fn a_slow_writer_is_waited_for() {
 }
 
 #[test]
-fn a_client_that_vanishes_in_an_upload_ends_it_behind_the_gate_too() {
+fn h12_n36_a_client_that_vanishes_in_an_upload_ends_it_behind_the_gate_too() {
     let (binary, flow) = start();
     let start = Instant::now();
     let mut ended = 0;
@@ -180,10 +181,12 @@ fn a_client_that_vanishes_in_an_upload_ends_it_behind_the_gate_too() {
         }
     }
     assert!(start.elapsed() < Duration::from_secs(10));
+    let line = binary.logged("\"client_aborted\"");
+    assert!(line.contains("/blobs/uploads/1"), "{line}");
 }
 
 #[test]
-fn a_client_that_vanishes_in_a_download_frees_the_upstreams_connection() {
+fn h12_a_client_that_vanishes_in_a_download_frees_the_upstreams_connection() {
     let mut flow = None;
     let binary = Binary::start("max_connections = 1", |path| {
         flow = Some(Flow::listen(path));
@@ -198,4 +201,6 @@ fn a_client_that_vanishes_in_a_download_frees_the_upstreams_connection() {
     }
     // The one connection would be taken for ever.
     download(binary.connect(false), 1000, false);
+    let line = binary.logged("\"client_aborted\"");
+    assert!(line.contains(DIGEST), "{line}");
 }

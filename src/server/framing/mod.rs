@@ -694,7 +694,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn bad_requests_are_refused_for_the_right_reason() {
+    fn h1_h2_h3_n1_n2_n3_n4_n6_n7_n8_n9_n12_bad_requests_are_refused_for_the_right_reason() {
         let bad = bad();
         assert!(bad.len() >= 170, "{}", bad.len());
         for (request, status, reason) in bad {
@@ -748,14 +748,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_http2_preface_is_refused_by_version() {
+    fn h15_an_http2_preface_is_refused_by_version() {
         let outcome = whole(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         assert_eq!(outcome.fault.map(Fault::reason), Some("bad_version"));
         assert!(outcome.passed.is_empty());
     }
 
     #[test]
-    fn pipelined_requests_pass_up_to_the_first_bad_one() {
+    fn h13_pipelined_requests_pass_up_to_the_first_bad_one() {
         let mut bytes = chunked("5\r\nhello\r\n0\r\n\r\n");
         bytes.extend(get_with("Content-Length: 3"));
         bytes.extend_from_slice(b"abc");
@@ -802,7 +802,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_endless_head_is_cut_off_at_the_limit() {
+    fn h3_n8_an_endless_head_is_cut_off_at_the_limit() {
         let mut scanner = Scanner::new(HeadLimits { header_size: 1024 });
         let mut sent = 0;
         let mut piece = b"GET / HTTP/1.1\r\nX: ".to_vec();

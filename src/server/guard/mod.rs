@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_head_is_answered_408_in_time() {
+    async fn h11_n26_a_slow_head_is_answered_408_in_time() {
         let (mut client, _gate, _task) = connect(1 << 20);
         let (mut read, mut write) = tokio::io::split(&mut client);
         let start = Instant::now();
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_second_head_has_its_own_time() {
+    async fn h11_n26_the_second_head_has_its_own_time() {
         let (mut client, _gate, _task) = connect(1 << 20);
         client.write_all(GET).await.unwrap();
         read_until(&mut client, "/one\r\n0\r\n\r\n").await;
@@ -643,7 +643,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bad_chunk_is_answered_by_the_service() {
+    async fn h1_n4_a_bad_chunk_is_answered_by_the_service() {
         let head = "PUT /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         for body in [
             "5\r\nhello\r\nxyz\r\n",
@@ -659,7 +659,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_is_answered_by_the_service() {
+    async fn h11_n27_a_body_that_stops_is_answered_by_the_service() {
         let (text, elapsed) =
             exchange(b"PUT /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel").await;
         assert!(text.starts_with("HTTP/1.1 408"), "{text}");
@@ -685,7 +685,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_lives_as_long_as_it_moves() {
+    async fn h11_n27_a_body_lives_as_long_as_it_moves() {
         let (mut client, _gate, _task) = connect(1 << 20);
         client
             .write_all(
@@ -702,7 +702,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_stops_is_dropped_and_a_slow_one_is_not() {
+    async fn h11_n27_a_reader_that_stops_is_dropped_and_a_slow_one_is_not() {
         let (mut client, _gate, task) = connect(1000);
         client
             .write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -726,7 +726,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_upgrade_is_ignored_and_the_close_is_clean() {
+    async fn h13_n16_an_upgrade_is_ignored_and_the_close_is_clean() {
         let bytes = [
             b"GET /one HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
             BAD,
@@ -738,7 +738,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_endless_sender_is_cut_off_after_its_refusal() {
+    async fn h10_an_endless_sender_is_cut_off_after_its_refusal() {
         let (mut client, _gate, task) = connect(1 << 16);
         client.write_all(BAD).await.unwrap();
         let start = Instant::now();
@@ -750,7 +750,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_upload_reads_its_answer_over_tcp() {
+    async fn h10_a_refused_upload_reads_its_answer_over_tcp() {
         let (mut client, _task) = loopback().await;
         let head = format!(
             "PUT /refused HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
@@ -769,7 +769,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_truncated_answer_ends_in_a_reset() {
+    async fn u3_n33_a_truncated_answer_ends_in_a_reset() {
         let (mut client, task) = loopback().await;
         client
             .write_all(b"GET /broken HTTP/1.0\r\n\r\n")

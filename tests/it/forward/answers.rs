@@ -6,7 +6,7 @@ use crate::support::raw::{lines, text};
 use crate::support::upstream::{Next, Upstream};
 
 #[test]
-fn a_location_of_the_registry_comes_back_on_the_door_that_the_client_used() {
+fn u7_n39_a_location_of_the_registry_comes_back_on_the_door_that_the_client_used() {
     let own = "https://gate:5043/v2/a/blobs/uploads/1?_state=x%2By";
     let upstream = Upstream::start(|request| {
         request.read_body().unwrap();
@@ -59,7 +59,7 @@ fn a_location_of_the_registry_comes_back_on_the_door_that_the_client_used() {
 }
 
 #[test]
-fn headers_of_the_gate_stand_once_whatever_the_registry_sends() {
+fn u9_headers_of_the_gate_stand_once_whatever_the_registry_sends() {
     let version = "Docker-Distribution-Api-Version";
     for lines in [
         String::new(),
@@ -94,7 +94,7 @@ fn headers_of_the_gate_stand_once_whatever_the_registry_sends() {
 }
 
 #[test]
-fn one_challenge_and_it_is_ours() {
+fn u10_one_challenge_and_it_is_ours() {
     let theirs = "WWW-Authenticate: Bearer realm=\"http://inner/token\"\r\n";
     for lines in [
         String::new(),
@@ -155,7 +155,7 @@ fn a_registry_of_http_1_0_is_understood() {
 }
 
 #[test]
-fn no_link_leads_past_the_gate() {
+fn n39_no_link_leads_past_the_gate() {
     let upstream = Upstream::start(|request| {
         request.read_body().unwrap();
         let host = "registry.internal:5000";

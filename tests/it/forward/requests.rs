@@ -6,7 +6,7 @@ use crate::support::raw::text;
 use crate::support::upstream::Upstream;
 
 #[test]
-fn the_upstream_learns_who_asks_and_how_and_nothing_that_the_client_made_up() {
+fn h7_n13_n14_the_upstream_learns_who_asks_and_how_and_nothing_that_the_client_made_up() {
     let (told, _) = seen(
         &format!(
             "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: gate.example:5043\r\n{LOGIN}\
@@ -59,7 +59,7 @@ fn behind_a_trusted_proxy_its_word_counts_and_ours_is_appended() {
 }
 
 #[test]
-fn hop_by_hop_headers_go_and_those_that_are_relied_on_stay_whatever_connection_names() {
+fn h8_n15_hop_by_hop_headers_go_and_those_that_are_relied_on_stay_whatever_connection_names() {
     let (told, _) = seen(
         "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n\
          Connection: keep-alive, X-Mine, Host, Accept, Range, Content-Length, X-Forwarded-For\r\n\
@@ -87,7 +87,7 @@ fn hop_by_hop_headers_go_and_those_that_are_relied_on_stay_whatever_connection_n
 }
 
 #[test]
-fn what_connection_names_is_judged_before_it_is_dropped() {
+fn h7_h8_n15_what_connection_names_is_judged_before_it_is_dropped() {
     let upstream = Upstream::answering(NOTHING);
     let fronts = Fronts::before(&upstream.url(), "");
     let delete =
@@ -103,7 +103,7 @@ fn what_connection_names_is_judged_before_it_is_dropped() {
 }
 
 #[test]
-fn a_framing_is_never_copied_but_made_anew() {
+fn n2_n5_a_framing_is_never_copied_but_made_anew() {
     let upstream = Upstream::answering(NOTHING);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut raw = fronts.plain();
@@ -188,7 +188,7 @@ fn a_get_with_a_body_is_refused() {
 }
 
 #[test]
-fn the_gate_says_continue_only_to_those_who_may() {
+fn h9_n17_n18_the_gate_says_continue_only_to_those_who_may() {
     let upstream = Upstream::answering("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
     let fronts = Fronts::before(&upstream.url(), "");
     let patch = |lines: &str| {
@@ -223,7 +223,7 @@ fn the_gate_says_continue_only_to_those_who_may() {
 }
 
 #[test]
-fn ranges_by_the_thousand_cost_nothing() {
+fn h16_ranges_by_the_thousand_cost_nothing() {
     let ranges = format!("bytes={}", "0-,".repeat(1000));
     for range in [ranges.as_str(), "bytes=5-1", "apples=1-2", "bytes=99-"] {
         let request =

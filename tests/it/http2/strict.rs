@@ -27,7 +27,7 @@ fn without(name: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn a_head_that_could_mean_something_else_in_http_1_goes_nowhere() {
+fn h14_n7_n31_a_head_that_could_mean_something_else_in_http_1_goes_nowhere() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut late = GOOD.to_vec();
@@ -104,7 +104,7 @@ fn a_head_that_could_mean_something_else_in_http_1_goes_nowhere() {
 
 /// The parser drops it before anybody can see it, as nginx does; what is judged and what goes on are the same.
 #[test]
-fn a_fragment_goes_nowhere() {
+fn h5_n12_a_fragment_goes_nowhere() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut frames = begin(&fronts);
@@ -114,7 +114,7 @@ fn a_fragment_goes_nowhere() {
 }
 
 #[test]
-fn another_scheme_is_a_bad_request() {
+fn h14_n31_another_scheme_is_a_bad_request() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut frames = begin(&fronts);
@@ -147,7 +147,7 @@ fn the_crumbs_of_a_cookie_go_on_as_one_line() {
 }
 
 #[test]
-fn the_connection_outlives_a_request_that_was_refused() {
+fn h14_n31_the_connection_outlives_a_request_that_was_refused() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut frames = begin(&fronts);
@@ -171,7 +171,7 @@ fn the_connection_outlives_a_request_that_was_refused() {
 }
 
 #[test]
-fn a_body_of_another_length_than_told_is_never_complete() {
+fn h14_n31_a_body_of_another_length_than_told_is_never_complete() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     for (length, pieces) in [
@@ -200,7 +200,7 @@ fn a_body_of_another_length_than_told_is_never_complete() {
 }
 
 #[test]
-fn trailers_of_a_request_become_no_headers() {
+fn h14_n5_trailers_of_a_request_become_no_headers() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut frames = begin(&fronts);
@@ -214,7 +214,7 @@ fn trailers_of_a_request_become_no_headers() {
 }
 
 #[test]
-fn what_is_too_large_for_http_1_is_too_large_here() {
+fn h3_h14_n8_what_is_too_large_for_http_1_is_too_large_here() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut many = GOOD.to_vec();

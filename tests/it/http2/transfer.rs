@@ -139,7 +139,7 @@ fn a_hundred_requests_share_one_connection() {
 }
 
 #[test]
-fn an_upload_that_is_given_up_is_ended_behind_the_gate() {
+fn h12_n36_an_upload_that_is_given_up_is_ended_behind_the_gate() {
     let upstream = Upstream::answering("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     let fronts = Fronts::before(&upstream.url(), "");
     for reset in [true, false] {

@@ -6,7 +6,7 @@ use crate::support::raw::{End, Raw, text};
 use crate::support::upstream::{Next, Upstream};
 
 #[test]
-fn http_1_0_works_with_and_without_host() {
+fn h15_http_1_0_works_with_and_without_host() {
     let upstream = Upstream::answering(
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     );
@@ -30,7 +30,7 @@ fn http_1_0_works_with_and_without_host() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+fn h13_pipelined_requests_are_answered_in_order() {
     let upstream = Upstream::start(|request| {
         request.read_body().unwrap();
         let line = request.head.lines().next().unwrap().to_owned();
@@ -66,7 +66,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn no_upgrade_is_honoured_or_passed_on() {
+fn h13_n16_no_upgrade_is_honoured_or_passed_on() {
     let upstream = Upstream::answering(NOTHING);
     let fronts = Fronts::before(&upstream.url(), "");
     for upgrade in [
@@ -92,7 +92,8 @@ fn no_upgrade_is_honoured_or_passed_on() {
 }
 
 #[test]
-fn a_tls_hello_on_the_plain_door_ends_quietly_and_clear_text_on_the_tls_door_is_never_served() {
+fn t1_t2_n25_a_tls_hello_on_the_plain_door_ends_quietly_and_clear_text_on_the_tls_door_is_never_served()
+ {
     let upstream = Upstream::answering(NOTHING);
     let fronts = Fronts::before(&upstream.url(), "");
     let mut raw = fronts.plain();
@@ -113,7 +114,7 @@ fn a_tls_hello_on_the_plain_door_ends_quietly_and_clear_text_on_the_tls_door_is_
 }
 
 #[test]
-fn what_is_not_finished_in_time_is_ended() {
+fn h11_t4_n26_what_is_not_finished_in_time_is_ended() {
     let upstream = Upstream::answering(NOTHING);
     let more = "[timeouts]\nhandshake = \"300ms\"\nrequest_header = \"300ms\"\nidle = \"300ms\"";
     let fronts = Fronts::before(&upstream.url(), more);

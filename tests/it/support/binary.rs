@@ -146,8 +146,9 @@ impl Binary {
         files
     }
 
+    /// Its folder in `/proc`.
     #[track_caller]
-    fn process(&self) -> PathBuf {
+    pub fn process(&self) -> PathBuf {
         let program = Path::new(env!("CARGO_BIN_EXE_dockgate"));
         let mark = self.daemon.dir().to_str().unwrap();
         fs::read_dir("/proc")

@@ -1,6 +1,7 @@
 //! What the tests stand on: real peers, each with its own folders, stopped when the test lets go of it.
 
 pub mod ask;
+pub mod backend;
 pub mod binary;
 pub mod buildah;
 pub mod certs;
@@ -18,6 +19,7 @@ pub mod fronts;
 pub mod gate;
 pub mod house;
 pub mod image;
+pub mod memory;
 pub mod nginx;
 pub mod origin;
 pub mod passwords;
@@ -27,11 +29,14 @@ pub mod podman;
 pub mod process;
 pub mod program;
 pub mod raw;
+pub mod recorder;
 pub mod registry;
 pub mod relay;
 pub mod sandbox;
 pub mod scrape;
 pub mod site;
 pub mod skopeo;
+pub mod strict;
+pub mod tree;
 pub mod trust;
 pub mod upstream;

@@ -194,6 +194,11 @@ impl Raw {
         }
     }
 
+    /// Gives back what was read, to be read again.
+    pub fn unread(&mut self, bytes: Vec<u8>) {
+        self.held.splice(0..0, bytes);
+    }
+
     /// The answer to a request that was not HEAD.
     #[track_caller]
     pub fn answer(&mut self) -> Answer {
