@@ -3,6 +3,7 @@
 mod abuse;
 mod strict;
 mod transfer;
+mod wrong;
 
 use crate::support::frames::{Fate, Frames};
 use crate::support::fronts::Fronts;
