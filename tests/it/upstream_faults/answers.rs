@@ -81,7 +81,7 @@ fn unusable() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn an_answer_that_is_none_is_a_502_and_its_connection_not_used_again() {
+fn u4_n16_n34_an_answer_that_is_none_is_a_502_and_its_connection_not_used_again() {
     for (case, answer) in unusable() {
         let upstream = Upstream::start(move |request| {
             let _ = request.read_body();
@@ -107,7 +107,7 @@ fn an_answer_that_is_none_is_a_502_and_its_connection_not_used_again() {
 }
 
 #[test]
-fn a_flood_of_interim_answers_ends() {
+fn u4_n34_a_flood_of_interim_answers_ends() {
     let upstream = Upstream::start(|request| {
         let _ = request.read_body();
         let flood = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(1000);
@@ -132,7 +132,7 @@ fn an_interim_answer_is_not_the_answer() {
 }
 
 #[test]
-fn bytes_behind_an_answer_are_never_the_next_one() {
+fn u4_bytes_behind_an_answer_are_never_the_next_one() {
     for (method, first) in [
         (
             "GET",
@@ -166,7 +166,7 @@ fn bytes_behind_an_answer_are_never_the_next_one() {
 }
 
 #[test]
-fn the_416_of_registry_2_8_2_hangs_nobody() {
+fn u4_the_416_of_registry_2_8_2_hangs_nobody() {
     // It announces the length of the whole blob and sends a sentence; the connection stays open.
     let upstream = Upstream::start(|request| {
         let _ = request.read_body();
@@ -191,7 +191,7 @@ fn the_416_of_registry_2_8_2_hangs_nobody() {
 }
 
 #[test]
-fn an_answer_before_the_end_of_an_upload_is_passed_on_and_the_rest_drained() {
+fn u5_n37_an_answer_before_the_end_of_an_upload_is_passed_on_and_the_rest_drained() {
     let upstream = Upstream::start(|request| {
         let _ = request.read_some();
         request.say(
@@ -229,7 +229,7 @@ fn an_answer_before_the_end_of_an_upload_is_passed_on_and_the_rest_drained() {
 }
 
 #[test]
-fn an_error_that_comes_while_the_client_still_sends_is_read_by_it() {
+fn h10_an_error_that_comes_while_the_client_still_sends_is_read_by_it() {
     let upstream = Upstream::answering(OK);
     let fronts = Fronts::before(&upstream.url(), "");
     for plain in [false, true] {

@@ -89,7 +89,7 @@ impl Mourner {
 }
 
 #[test]
-fn a_body_cut_short_behind_the_gate_never_looks_complete_before_it() {
+fn u3_n33_a_body_cut_short_behind_the_gate_never_looks_complete_before_it() {
     for (case, answer) in UNFINISHED {
         for death in [Death::Fin, Death::Reset, Death::Silence] {
             let (_upstream, fronts, mourner) = broken(answer, death);
@@ -112,7 +112,7 @@ fn a_body_cut_short_behind_the_gate_never_looks_complete_before_it() {
 
 /// The end of the connection is all the framing there is; a reset and silence are no such end.
 #[test]
-fn a_body_that_ends_with_its_connection_must_end_properly() {
+fn u3_n33_a_body_that_ends_with_its_connection_must_end_properly() {
     for death in [Death::Reset, Death::Silence] {
         let (_upstream, fronts, mourner) = broken("HTTP/1.1 200 OK\r\n\r\nhello", death);
         for version in ["HTTP/1.1", "HTTP/1.0"] {

@@ -16,7 +16,7 @@ use crate::support::upstream::{Next, Upstream};
 use crate::support::{peers, raw};
 
 #[test]
-fn an_upstream_that_is_gone_is_a_502_until_it_is_back() {
+fn u1_n35_an_upstream_that_is_gone_is_a_502_until_it_is_back() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -40,7 +40,7 @@ fn an_upstream_that_is_gone_is_a_502_until_it_is_back() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_a_502_and_looked_up_again() {
+fn u1_a_name_that_does_not_exist_is_a_502_and_looked_up_again() {
     let fronts = Fronts::before("http://does-not-exist.invalid:5000", "");
     let mut raw = fronts.tls();
     for _ in 0..2 {
@@ -49,7 +49,7 @@ fn a_name_that_does_not_exist_is_a_502_and_looked_up_again() {
 }
 
 #[test]
-fn an_upstream_that_never_answers_is_a_504_after_the_read_timeout() {
+fn u2_an_upstream_that_never_answers_is_a_504_after_the_read_timeout() {
     let upstream = Upstream::start(|request| {
         request.read_body().unwrap();
         request.wait_for_end();
@@ -68,7 +68,7 @@ fn an_upstream_that_never_answers_is_a_504_after_the_read_timeout() {
 }
 
 #[test]
-fn a_full_accept_queue_is_a_504_after_the_connect_timeout() {
+fn u1_n35_a_full_accept_queue_is_a_504_after_the_connect_timeout() {
     // Of a documentation network (RFC 5737), so that nobody answers; where the machine has no route it is a 502.
     let fronts = Fronts::before("http://192.0.2.1:5000", "connect_timeout = \"200ms\"");
     let start = Instant::now();
@@ -99,7 +99,7 @@ fn closing() -> Upstream {
 }
 
 #[test]
-fn a_get_that_meets_a_closing_connection_is_sent_once_more() {
+fn u6_a_get_that_meets_a_closing_connection_is_sent_once_more() {
     for method in ["GET", "HEAD"] {
         let upstream = closing();
         let fronts = Fronts::before(&upstream.url(), "");
@@ -113,7 +113,7 @@ fn a_get_that_meets_a_closing_connection_is_sent_once_more() {
 }
 
 #[test]
-fn a_get_is_repeated_once_and_not_for_ever() {
+fn u6_a_get_is_repeated_once_and_not_for_ever() {
     let upstream = Upstream::start(|_| Next::Close);
     let fronts = Fronts::before(&upstream.url(), "");
     is_ours(&ask(&fronts, "GET"), 502, "always closed");
@@ -121,7 +121,7 @@ fn a_get_is_repeated_once_and_not_for_ever() {
 }
 
 #[test]
-fn what_writes_is_never_sent_twice() {
+fn u6_what_writes_is_never_sent_twice() {
     for method in ["PUT", "PATCH", "POST", "DELETE"] {
         let upstream = closing();
         let fronts = Fronts::before(&upstream.url(), "");
@@ -145,7 +145,7 @@ fn what_writes_is_never_sent_twice() {
 }
 
 #[test]
-fn beyond_the_bound_on_connections_the_queue_is_bounded_too() {
+fn u8_beyond_the_bound_on_connections_the_queue_is_bounded_too() {
     let (open, gate) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
     let upstream = Upstream::start(move |request| {
@@ -211,7 +211,7 @@ fn a_unix_socket_is_an_upstream_too() {
 }
 
 #[test]
-fn a_registry_with_tls_is_checked_against_the_ca_and_shown_our_certificate() {
+fn u1_a_registry_with_tls_is_checked_against_the_ca_and_shown_our_certificate() {
     if !peers::need(&["docker-registry"]) {
         return;
     }

@@ -3,6 +3,8 @@
 mod answers;
 mod bodies;
 mod connections;
+mod phases;
+mod reachable;
 
 use crate::support::fronts::{Fronts, LOGIN};
 use crate::support::raw::{Answer, Raw};
