@@ -5,6 +5,9 @@ use crate::support::fronts::LOGIN;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+const CHUNKS: &str = "Transfer-Encoding: chunked\r\n";
+const WHOLE: &[u8] = b"5\r\nhello\r\n0\r\n\r\n";
+
 /// One message.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -65,120 +68,74 @@ const KINDS: [Kind; 8] = [
 /// What a body may look like to somebody who has lost count.
 const CONTENT: &[u8] = b"GET /v2/smuggled/manifests/1 HTTP/1.1\r\nHost: gate\r\n\r\n";
 
+/// Messages as they are put together.
+#[derive(Default)]
+struct Pile(Vec<Message>);
+
+impl Pile {
+    fn add(&mut self, name: &str, parts: &Parts) {
+        let repository = format!("c{}", self.0.len());
+        self.0.push(build(name, &repository, parts));
+    }
+}
+
 /// Every message. Each has a repository of its own.
 pub fn all() -> Vec<Message> {
-    let mut all = Vec::new();
-    let mut add = |name: &str, parts: &Parts| {
-        let repository = format!("c{}", all.len());
-        all.push(build(name, &repository, parts));
-    };
+    let mut pile = Pile::default();
     for kind in KINDS {
-        let usual = Parts::usual(kind);
-        add("usual", &usual);
-        let bodies = if kind.uploads { bodies() } else { no_bodies() };
-        for body in &bodies {
-            add(
-                "body",
-                &Parts {
-                    body: body.clone(),
-                    ..usual.clone()
-                },
-            );
-        }
-        for more in lines() {
-            add(
-                "lines",
-                &Parts {
-                    more,
-                    ..usual.clone()
-                },
-            );
-        }
-        for host in hosts() {
-            add(
-                "host",
-                &Parts {
-                    host,
-                    ..usual.clone()
-                },
-            );
-        }
-        for version in versions() {
-            add(
-                "version",
-                &Parts {
-                    version,
-                    ..usual.clone()
-                },
-            );
-        }
-        for target in targets(kind.target) {
-            add(
-                "target",
-                &Parts {
-                    target,
-                    ..usual.clone()
-                },
-            );
-        }
-        for method in methods() {
-            add(
-                "method",
-                &Parts {
-                    method,
-                    ..usual.clone()
-                },
-            );
-        }
+        one_at_a_time(kind, &mut pile);
     }
     // Nobody sends these with a body, and nobody forbids it.
     for body in bodies() {
-        add(
-            "body of a deletion",
-            &Parts {
-                body,
-                ..Parts::usual(KINDS[3])
-            },
-        );
+        let usual = Parts::usual(KINDS[3]);
+        pile.add("body of a deletion", &Parts { body, ..usual });
     }
-    // Two at once: what one refuses the other must not let in.
-    let usual = Parts::usual(KINDS[5]);
+    two_at_a_time(&mut pile);
+    pile.0
+}
+
+fn one_at_a_time(kind: Kind, pile: &mut Pile) {
+    let usual = || Parts::usual(kind);
+    pile.add("usual", &usual());
+    let bodies = if kind.uploads { bodies() } else { no_bodies() };
+    for body in bodies {
+        pile.add("body", &Parts { body, ..usual() });
+    }
+    for more in lines() {
+        pile.add("lines", &Parts { more, ..usual() });
+    }
+    for host in hosts() {
+        pile.add("host", &Parts { host, ..usual() });
+    }
+    for version in versions() {
+        pile.add("version", &Parts { version, ..usual() });
+    }
+    for target in targets(kind.target) {
+        pile.add("target", &Parts { target, ..usual() });
+    }
+    for method in methods() {
+        pile.add("method", &Parts { method, ..usual() });
+    }
+}
+
+/// What one part refuses another must not let in.
+fn two_at_a_time(pile: &mut Pile) {
+    let (lines, hosts) = (lines(), hosts());
     for (n, body) in bodies().into_iter().enumerate() {
-        let lines = lines();
-        let more = lines[n * 7 % lines.len()].clone();
-        add(
-            "body and lines",
-            &Parts {
-                body: body.clone(),
-                more,
-                ..usual.clone()
-            },
-        );
-        let hosts = hosts();
-        let host = hosts[n * 5 % hosts.len()].clone();
-        add(
-            "body and host",
-            &Parts {
-                body,
-                host,
-                ..usual.clone()
-            },
-        );
+        let mut parts = Parts::usual(KINDS[5]);
+        parts.body = body;
+        parts.more = lines[n * 7 % lines.len()].clone();
+        pile.add("body and lines", &parts);
+        parts.more = good("");
+        parts.host = hosts[n * 5 % hosts.len()].clone();
+        pile.add("body and host", &parts);
     }
     for (n, target) in targets(KINDS[0].target).into_iter().enumerate() {
-        let lines = lines();
-        let more = lines[n * 11 % lines.len()].clone();
-        let usual = Parts::usual(KINDS[0]);
-        add(
-            "target and lines",
-            &Parts {
-                target,
-                more,
-                ..usual
-            },
-        );
+        let mut parts = Parts::usual(KINDS[0]);
+        parts.target = target;
+        parts.more = lines[n * 11 % lines.len()].clone();
+        pile.add("target and lines", &parts);
     }
-    all
 }
 
 impl Parts {
@@ -305,9 +262,13 @@ fn no_bodies() -> Vec<Body> {
 }
 
 fn bodies() -> Vec<Body> {
-    let chunks = "Transfer-Encoding: chunked\r\n";
-    let whole = b"5\r\nhello\r\n0\r\n\r\n";
-    let mut all: Vec<Body> = [
+    [good_bodies(), bad_lines(), bad_chunks()].concat()
+}
+
+fn good_bodies() -> Vec<Body> {
+    let chunks = CHUNKS;
+    let whole = WHOLE;
+    [
         // Lengths.
         ("Content-Length: 5\r\n", &b"hello"[..], &b"hello"[..]),
         ("content-length:5\r\n", b"hello", b"hello"),
@@ -341,8 +302,12 @@ fn bodies() -> Vec<Body> {
     ]
     .into_iter()
     .map(|(lines, sent, meant)| framed(lines, sent, Some(meant)))
-    .collect();
-    for lines in [
+    .collect()
+}
+
+/// Lines that frame nothing, or twice.
+fn bad_lines() -> Vec<Body> {
+    [
         "Content-Length: 5\r\nContent-Length: 6\r\n",
         "Content-Length: 5\r\nContent-Length: 5\r\n",
         "Content-Length: 5, 5\r\n",
@@ -381,13 +346,16 @@ fn bodies() -> Vec<Body> {
         "Transfer-Encoding: chunked\n",
         "Transfer-Encoding:\r\n",
         " Transfer-Encoding: chunked\r\n",
-    ] {
-        all.push(framed(lines, whole, None));
-    }
+    ]
+    .map(|lines| framed(lines, WHOLE, None))
+    .to_vec()
+}
+
+fn bad_chunks() -> Vec<Body> {
     let extension = format!("5;{}\r\nhello\r\n0\r\n\r\n", "e".repeat(300));
     let trailer = format!("5\r\nhello\r\n0\r\nX: {}\r\n\r\n", "t".repeat(9 << 10));
     let trailers = format!("5\r\nhello\r\n0\r\n{}\r\n", "X: t\r\n".repeat(101));
-    for sent in [
+    [
         "g\r\nhello\r\n0\r\n\r\n",
         "-5\r\nhello\r\n0\r\n\r\n",
         "+5\r\nhello\r\n0\r\n\r\n",
@@ -417,10 +385,9 @@ fn bodies() -> Vec<Body> {
         &extension,
         &trailer,
         &trailers,
-    ] {
-        all.push(framed(chunks, sent, None));
-    }
-    all
+    ]
+    .map(|sent| framed(CHUNKS, sent, None))
+    .to_vec()
 }
 
 fn lines() -> Vec<Part> {

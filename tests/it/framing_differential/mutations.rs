@@ -159,7 +159,7 @@ fn n32_of_thousands_of_mutated_messages_none_arrives_that_was_not_said() {
                         return;
                     }
                     let bytes = mutated(round, &corpus);
-                    let raw = if round % 4 == 0 {
+                    let raw = if round.is_multiple_of(4) {
                         fronts.tls()
                     } else {
                         fronts.plain()

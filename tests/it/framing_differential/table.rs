@@ -39,7 +39,7 @@ fn say_all(fronts: &Fronts, messages: &[Message]) -> Vec<Vec<Answered>> {
                         let Some(message) = messages.get(n) else {
                             return answers;
                         };
-                        let raw = if n % 2 == 0 {
+                        let raw = if n.is_multiple_of(2) {
                             fronts.plain()
                         } else {
                             fronts.tls()

@@ -17,6 +17,9 @@ const CLOSED: u32 = 5;
 const SIZE: u32 = 6;
 const COMPRESSION: u32 = 9;
 
+/// The largest window.
+const MOST: u32 = 0x7fff_ffff;
+
 const PUSH_PROMISE: u8 = 5;
 const PADDED: u8 = 8;
 
@@ -30,7 +33,7 @@ enum Ends {
 }
 
 /// What is wrong, what is ended for it, with which codes, and the frames.
-type Case = (&'static str, Ends, &'static [u32], Vec<Vec<u8>>);
+type Case = (&'static str, Ends, Vec<u32>, Vec<u8>);
 
 fn settings(id: u16, value: u32) -> Vec<u8> {
     let payload = [&id.to_be_bytes()[..], &value.to_be_bytes()].concat();
@@ -46,279 +49,147 @@ fn upload(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block(&UPLOAD))
 }
 
+/// Ends the connection with this code.
+fn fatal(what: &'static str, code: u32, frames: &[Vec<u8>]) -> Case {
+    (what, Ends::Connection, vec![code], frames.concat())
+}
+
+/// Ends the stream, or the connection as well.
+fn wrong(what: &'static str, code: u32, frames: &[Vec<u8>]) -> Case {
+    (what, Ends::Either, vec![code], frames.concat())
+}
+
 fn of_the_connection() -> Vec<Case> {
-    let good = block(&GOOD);
-    let ask = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &good);
-    let most = 0x7fff_ffff;
+    let window_of = |stream, payload: &[u8]| frame(WINDOW_UPDATE, 0, stream, payload);
+    let set = |stream, payload: &[u8]| frame(SETTINGS, 0, stream, payload);
     vec![
-        (
-            "a window beyond 2^31",
-            Ends::Connection,
-            &[FLOW],
-            vec![window(0, most)],
+        fatal("a window beyond 2^31", FLOW, &[window(0, MOST)]),
+        fatal("a window by nothing", PROTOCOL, &[window(0, 0)]),
+        fatal("half a window", SIZE, &[window_of(0, &[0; 3])]),
+        fatal("the window of an idle stream", PROTOCOL, &[window(1, 5)]),
+        fatal("push is neither on nor off", PROTOCOL, &[settings(2, 2)]),
+        fatal("a first window of 2^31", FLOW, &[settings(4, 1 << 31)]),
+        fatal("frames of one byte", PROTOCOL, &[settings(5, 1)]),
+        fatal("frames beyond 2^24", PROTOCOL, &[settings(5, 1 << 24)]),
+        fatal("half a setting", SIZE, &[set(0, &[0; 5])]),
+        fatal("settings of a stream", PROTOCOL, &[set(1, &[])]),
+        fatal("a long consent", SIZE, &[frame(SETTINGS, 1, 0, &[0; 6])]),
+        fatal("a short ping", SIZE, &[frame(PING, 0, 0, &[0; 7])]),
+        fatal("a stream's ping", PROTOCOL, &[frame(PING, 0, 1, &[0; 8])]),
+        fatal(
+            "a stream's farewell",
+            PROTOCOL,
+            &[frame(GOAWAY, 0, 1, &[0; 8])],
         ),
-        (
-            "a window by nothing",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![window(0, 0)],
+        fatal("data of no stream", PROTOCOL, &[frame(DATA, 0, 0, b"x")]),
+        fatal("data of an idle one", PROTOCOL, &[frame(DATA, 0, 1, b"x")]),
+        fatal(
+            "an idle one's reset",
+            PROTOCOL,
+            &[frame(RST_STREAM, 0, 1, &[0; 4])],
         ),
-        (
-            "half a window",
-            Ends::Connection,
-            &[SIZE],
-            vec![frame(WINDOW_UPDATE, 0, 0, &[0; 3])],
+        fatal(
+            "half a reset",
+            SIZE,
+            &[upload(1), frame(RST_STREAM, 0, 1, &[0; 3])],
         ),
-        (
-            "the window of an idle stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![window(1, 5)],
+        fatal(
+            "priority of none",
+            PROTOCOL,
+            &[frame(PRIORITY, 0, 0, &[0; 5])],
         ),
-        (
-            "push is neither on nor off",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![settings(2, 2)],
-        ),
-        (
-            "a first window beyond 2^31",
-            Ends::Connection,
-            &[FLOW],
-            vec![settings(4, 1 << 31)],
-        ),
-        (
-            "frames of one byte",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![settings(5, 1)],
-        ),
-        (
-            "frames beyond 2^24",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![settings(5, 1 << 24)],
-        ),
-        (
-            "half a setting",
-            Ends::Connection,
-            &[SIZE],
-            vec![frame(SETTINGS, 0, 0, &[0; 5])],
-        ),
-        (
-            "settings of a stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(SETTINGS, 0, 1, &[])],
-        ),
-        (
-            "settings in an acknowledgement",
-            Ends::Connection,
-            &[SIZE],
-            vec![frame(SETTINGS, 1, 0, &[0; 6])],
-        ),
-        (
-            "a short ping",
-            Ends::Connection,
-            &[SIZE],
-            vec![frame(PING, 0, 0, &[0; 7])],
-        ),
-        (
-            "the ping of a stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(PING, 0, 1, &[0; 8])],
-        ),
-        (
+        fatal(
             "a frame of 16 KiB and one",
-            Ends::Connection,
-            &[SIZE],
-            vec![upload(1), frame(DATA, 0, 1, &[0; 16385])],
+            SIZE,
+            &[upload(1), frame(DATA, 0, 1, &[0; 16385])],
         ),
-        (
-            "the head of no stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![ask(0)],
+        fatal(
+            "more padding than bytes",
+            PROTOCOL,
+            &[upload(1), frame(DATA, PADDED, 1, &[9, 0])],
         ),
-        (
-            "a stream of the server",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![ask(2)],
-        ),
+    ]
+}
+
+fn of_heads() -> Vec<Case> {
+    const WHOLE: u8 = END_HEADERS | END_STREAM;
+    let good = block(&GOOD);
+    let head = |flags, stream, block: &[u8]| frame(HEADERS, flags, stream, block);
+    let more = |flags, stream, block: &[u8]| frame(CONTINUATION, flags, stream, block);
+    let half = head(END_STREAM, 1, &good);
+    let promise = frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2]);
+    vec![
+        fatal("the head of no stream", PROTOCOL, &[head(WHOLE, 0, &good)]),
+        fatal("the server's stream", PROTOCOL, &[head(WHOLE, 2, &good)]),
         (
             "a stream before the last one",
             Ends::Connection,
-            &[PROTOCOL, CLOSED],
-            vec![ask(5), ask(3)],
+            vec![PROTOCOL, CLOSED],
+            [head(WHOLE, 5, &good), head(WHOLE, 3, &good)].concat(),
         ),
-        (
-            "a promise of a client",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![
-                upload(1),
-                frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2]),
-            ],
+        fatal("a client's promise", PROTOCOL, &[upload(1), promise]),
+        fatal("more of nothing", PROTOCOL, &[more(END_HEADERS, 1, &good)]),
+        fatal(
+            "a ping inside",
+            PROTOCOL,
+            &[half.clone(), frame(PING, 0, 0, &[0; 8])],
         ),
-        (
-            "a continuation of nothing",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(CONTINUATION, END_HEADERS, 1, &good)],
+        fatal(
+            "another one's rest",
+            PROTOCOL,
+            &[half, more(END_HEADERS, 3, &[])],
         ),
-        (
-            "a ping inside a head",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![
-                frame(HEADERS, END_STREAM, 1, &good),
-                frame(PING, 0, 0, &[0; 8]),
-            ],
+        fatal(
+            "what cannot be unpacked",
+            COMPRESSION,
+            &[head(WHOLE, 1, &[0xff; 20])],
         ),
-        (
-            "another stream's continuation",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![
-                frame(HEADERS, END_STREAM, 1, &good),
-                frame(CONTINUATION, END_HEADERS, 3, &[]),
-            ],
-        ),
-        (
-            "data of no stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(DATA, 0, 0, b"x")],
-        ),
-        (
-            "data of an idle stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(DATA, 0, 1, b"x")],
-        ),
-        (
-            "a reset of an idle stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(RST_STREAM, 0, 1, &[0; 4])],
-        ),
-        (
-            "half a reset",
-            Ends::Connection,
-            &[SIZE],
-            vec![upload(1), frame(RST_STREAM, 0, 1, &[0; 3])],
-        ),
-        (
-            "a priority of no stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(PRIORITY, 0, 0, &[0; 5])],
-        ),
-        (
-            "more padding than there is",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![upload(1), frame(DATA, PADDED, 1, &[9, 0])],
-        ),
-        (
-            "a head that cannot be unpacked",
-            Ends::Connection,
-            &[COMPRESSION],
-            vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff; 20])],
-        ),
-        (
-            "an index beyond the table",
-            Ends::Connection,
-            &[COMPRESSION],
-            vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xc8])],
-        ),
-        (
-            "a table larger than agreed on",
-            Ends::Connection,
-            &[COMPRESSION],
-            vec![frame(
-                HEADERS,
-                END_HEADERS | END_STREAM,
-                1,
-                &[0x3f, 0xff, 0xff, 0x03],
-            )],
-        ),
-        (
-            "the farewell of a stream",
-            Ends::Connection,
-            &[PROTOCOL],
-            vec![frame(GOAWAY, 0, 1, &[0; 8])],
+        fatal("beyond the table", COMPRESSION, &[head(WHOLE, 1, &[0xc8])]),
+        fatal(
+            "too large a table",
+            COMPRESSION,
+            &[head(WHOLE, 1, &[0x3f, 0xff, 0xff, 3])],
         ),
     ]
 }
 
 fn of_a_stream() -> Vec<Case> {
-    let most = 0x7fff_ffff;
     let trailers = block(&[("x", "1")]);
     let last = END_HEADERS | END_STREAM;
+    let end = frame(DATA, END_STREAM, 1, b"x");
+    let data = frame(DATA, 0, 1, b"y");
+    let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    let itself = frame(PRIORITY, 0, 1, &[0, 0, 0, 1, 1]);
+    let (again, trailing) = (
+        frame(HEADERS, END_HEADERS, 1, &trailers),
+        frame(HEADERS, last, 1, &trailers),
+    );
     vec![
         (
             "a stream's window beyond 2^31",
             Ends::Stream,
-            &[FLOW],
-            vec![upload(1), window(1, most)],
+            vec![FLOW],
+            [upload(1), window(1, MOST)].concat(),
         ),
-        (
-            "a stream's window by nothing",
-            Ends::Either,
-            &[PROTOCOL],
-            vec![upload(1), window(1, 0)],
+        wrong(
+            "its window by nothing",
+            PROTOCOL,
+            &[upload(1), window(1, 0)],
         ),
-        (
-            "a half priority",
-            Ends::Either,
-            &[SIZE],
-            vec![upload(1), frame(PRIORITY, 0, 1, &[0; 4])],
+        wrong(
+            "half a priority",
+            SIZE,
+            &[upload(1), frame(PRIORITY, 0, 1, &[0; 4])],
         ),
-        (
-            "a stream that waits for itself",
-            Ends::Either,
-            &[PROTOCOL],
-            vec![upload(1), frame(PRIORITY, 0, 1, &[0, 0, 0, 1, 1])],
-        ),
-        (
+        wrong("it waits for itself", PROTOCOL, &[upload(1), itself]),
+        wrong(
             "data behind the end",
-            Ends::Either,
-            &[CLOSED],
-            vec![
-                upload(1),
-                frame(DATA, END_STREAM, 1, b"x"),
-                frame(DATA, 0, 1, b"y"),
-            ],
+            CLOSED,
+            &[upload(1), end.clone(), data.clone()],
         ),
-        (
-            "a head behind the end",
-            Ends::Either,
-            &[CLOSED, PROTOCOL],
-            vec![
-                upload(1),
-                frame(DATA, END_STREAM, 1, b"x"),
-                frame(HEADERS, last, 1, &trailers),
-            ],
-        ),
-        (
-            "data behind a reset",
-            Ends::Either,
-            &[CLOSED],
-            vec![
-                upload(1),
-                frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]),
-                frame(DATA, 0, 1, b"y"),
-            ],
-        ),
-        (
-            "a second head that is not the last",
-            Ends::Either,
-            &[PROTOCOL],
-            vec![upload(1), frame(HEADERS, END_HEADERS, 1, &trailers)],
-        ),
+        wrong("a head behind the end", CLOSED, &[upload(1), end, trailing]),
+        wrong("data behind a reset", CLOSED, &[upload(1), reset, data]),
+        wrong("a second head", PROTOCOL, &[upload(1), again]),
     ]
 }
 
@@ -333,15 +204,12 @@ fn h14_n30_n31_a_frame_that_is_forbidden_ends_its_stream_or_its_connection_with_
     let waits = Fronts::before(&upstream.url(), "");
     let answers = Upstream::answering(OK);
     let fronts = Fronts::before(&answers.url(), "");
-    let cases: Vec<Case> = of_the_connection()
-        .into_iter()
-        .chain(of_a_stream())
-        .collect();
+    let cases = [of_the_connection(), of_heads(), of_a_stream()].concat();
     let count = cases.len();
     let mut others = Vec::new();
     for (case, ends, codes, bytes) in cases {
         let mut frames = begin(&waits);
-        frames.try_send(&bytes.concat()).unwrap();
+        frames.try_send(&bytes).unwrap();
         frames.set_patience(Duration::from_secs(5));
         match (frames.fate(1), ends) {
             (Fate::GoAway(code), Ends::Connection | Ends::Either)
