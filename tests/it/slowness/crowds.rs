@@ -1,9 +1,10 @@
 //! Very many connections.
 
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::{PULL, is_served};
@@ -138,15 +139,29 @@ fn n28_n63_of_a_flood_beyond_the_bound_the_newest_are_refused_and_those_inside_a
 
 /// A shell's limit of 1024 open files is for programs that do not know better; the gate takes what it may.
 #[test]
-fn n28_n63_the_gate_takes_as_many_files_as_it_may_have() {
-    let mut flow = None;
-    let binary = Binary::start("", |path| flow = Some(Flow::listen(path)));
-    let limits = std::fs::read_to_string(binary.process().join("limits")).unwrap();
-    let line = limits
-        .lines()
-        .find(|l| l.starts_with("Max open files"))
-        .unwrap();
-    let most = getrlimit(Resource::Nofile).maximum.unwrap().to_string();
-    let told: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
-    assert_eq!(told, [most.as_str(), most.as_str()]);
+fn n28_n63_the_gate_takes_as_many_open_files_as_it_may_have() {
+    many_files();
+    let upstream = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let dir = TempDir::with_prefix("dockgate-files-").unwrap();
+    let toml = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"{}\"\n[auth]\nanonymous = \"pull\"\n",
+        upstream.url()
+    );
+    std::fs::write(dir.path().join("proxy.toml"), toml).unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -Sn 64; exec \"$0\" serve"])
+        .arg(env!("CARGO_BIN_EXE_dockgate"))
+        .stdout(Stdio::null());
+    let gate = Program::spawn(dir, command);
+    let mut all: Vec<Raw> = (0..200).map(|_| Raw::tcp(gate.address(0))).collect();
+    for raw in &mut all {
+        raw.send(PULL);
+        assert_eq!(raw.answer().status(), 200);
+    }
+    assert!(
+        !gate.stderr().contains("cannot accept"),
+        "{}",
+        gate.stderr()
+    );
 }
