@@ -460,7 +460,7 @@ actions = ["*"]
     }
 
     #[test]
-    fn with_rules_nothing_is_allowed_but_what_some_rule_allows() {
+    fn r2_with_rules_nothing_is_allowed_but_what_some_rule_allows() {
         let acl = rules(RULES);
         let (nobody, ann) = (Identity::anonymous(), named("ann", &["ci"]));
         let (bob, root) = (named("bob", &[]), named("root", &[]));
@@ -532,7 +532,7 @@ actions = ["*"]
     }
 
     #[test]
-    fn a_token_never_allows_more_than_it_says_nor_more_than_its_bearer_may() {
+    fn k2_k6_a_token_never_allows_more_than_it_says_nor_more_than_its_bearer_may() {
         let acl = rules(RULES);
         let ann = || named("ann", &["ci"]);
         for (who, method, path, expected) in [
@@ -710,7 +710,7 @@ actions = ["*"]
     }
 
     #[test]
-    fn ten_thousand_rules_are_asked_in_no_time() {
+    fn r6_ten_thousand_rules_are_asked_in_no_time() {
         use std::fmt::Write as _;
         let mut text = String::new();
         for n in 0..10_000 {

@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_empty_both_are_anonymous_and_an_empty_name_is_wrong() {
+    fn a1_nothing_and_empty_both_are_anonymous_and_an_empty_name_is_wrong() {
         assert!(matches!(parse(&[]), Ok(None)));
         assert_eq!(read(b"Basic Og=="), Ok(None));
         assert_eq!(read(&basic(b":secret")), Err(Refusal::Wrong));
     }
 
     #[test]
-    fn what_is_not_basic_is_refused_with_its_reason() {
+    fn a2_n20_what_is_not_basic_is_refused_with_its_reason() {
         for (header, refusal) in [
             (b"".to_vec(), Malformed::Empty.into()),
             (b"Basic".to_vec(), Malformed::NoColon.into()),

@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hundred_thousand_names_do_not_stay() {
+    async fn a3_a_hundred_thousand_names_do_not_stay() {
         let delays = Delays::new();
         for number in 0..100_000_u32 {
             delays.repeated(&number.to_be_bytes(), source(1)).await;

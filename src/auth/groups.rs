@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_file_is_read_as_apache_reads_it() {
+    fn c8_a_group_file_is_read_as_apache_reads_it() {
         let (of, wrong) =
             parse("# team\nci: ann bob\n\n ops :bob\tcarl \nci: dora\nnonsense\n: x\nempty:\n");
         let groups = |user: &str| of.get(user).map(|groups| groups.join(","));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_file_keeps_the_groups_of_before_and_says_so() {
+    fn c7_c8_a_lost_file_keeps_the_groups_of_before_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("groups");
         assert!(Groups::load(Some(&file)).is_err());

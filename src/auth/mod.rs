@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_right_password_names_the_user_and_all_others_are_refused_alike() {
+    async fn a1_a_right_password_names_the_user_and_all_others_are_refused_alike() {
         let desk = Desk::new(&[ANN, BOB].concat());
         assert!(desk.lets_in("ann", "secret").await);
         assert!(desk.lets_in("bob", "builder").await);
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_read_is_named_with_its_cause() {
+    async fn c6_a_file_that_cannot_be_read_is_named_with_its_cause() {
         let folder = tempfile::tempdir().unwrap();
         let missing = load(Some(folder.path().join("missing"))).err().unwrap();
         assert!(missing.to_string().contains("missing"));
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reload_forgets_what_was_verified_before() {
+    async fn a5_a_reload_forgets_what_was_verified_before() {
         let desk = Desk::new(&[ANN, BOB].concat());
         assert!(desk.lets_in("ann", "secret").await);
         assert!(desk.lets_in("bob", "builder").await);
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bad_new_file_leaves_the_users_of_before_and_an_empty_one_does_not() {
+    async fn c6_c7_n59_a_bad_new_file_leaves_the_users_of_before_and_an_empty_one_does_not() {
         let desk = Desk::new(ANN);
         let garbage = desk.rewrite(b"\x7fELF\x01\xff\n\0\0").unwrap_err();
         assert!(matches!(garbage, Error::Garbage { .. }));
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_warning_never_holds_the_hash() {
+    async fn a6_a_warning_never_holds_the_hash() {
         let desk = Desk::new(ANN);
         let line = "bob:$argon2id$topsecret\ncid:$5$rounds=9$topsecret$x\ntopsecret\n";
         let warnings = desk.rewrite([ANN, line].concat()).unwrap();
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_remembered_password_waits_for_no_place() {
+    async fn a3_a_remembered_password_waits_for_no_place() {
         let desk = Desk::new(&[ANN, BOB].concat());
         assert!(desk.lets_in("ann", "secret").await);
         assert!(is_decided_at_once(&desk, "ann", "secret").await);
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_guesses_is_told_to_come_back_and_others_are_served() {
+    async fn a3_n22_an_address_that_guesses_is_told_to_come_back_and_others_are_served() {
         let desk = Arc::new(Desk::new(&[ANN, BOB].concat()));
         let place = desk.authenticator.queue.enter(peer(9).address.into()).await;
         let mut guesses = Vec::new();
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guesser_keeps_nobody_out_who_knows_the_password_elsewhere_or_was_let_in_before() {
+    async fn a3_a_guesser_keeps_nobody_out_who_knows_the_password_elsewhere_or_was_let_in_before() {
         let desk = Desk::new(&[ANN, BOB].concat());
         assert!(desk.lets_in("bob", "builder").await);
         for number in 0..5 {
@@ -563,7 +563,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reload_forgets_even_when_nothing_changed() {
+    async fn a5_a_reload_forgets_even_when_nothing_changed() {
         let desk = Desk::new(ANN);
         assert!(desk.lets_in("ann", "secret").await);
         assert!(is_decided_at_once(&desk, "ann", "secret").await);

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hundred_thousand_verdicts_do_not_stay() {
+    async fn a4_a_hundred_thousand_verdicts_do_not_stay() {
         let memory = Memory::new().unwrap();
         for number in 0..100_000_u32 {
             let attempt = memory.digest(&number.to_be_bytes(), b"secret", LINE);

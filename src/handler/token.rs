@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_that_say_two_things_or_ask_for_another_grant_are_refused() {
+    fn k4_forms_that_say_two_things_or_ask_for_another_grant_are_refused() {
         for (text, fault) in [
             ("", TokenFault::Grant),
             ("username=a&password=b", TokenFault::Grant),

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_fit_a_token_is_left_out() {
+    fn k3_what_would_not_fit_a_token_is_left_out() {
         let mut grants = Grants::default();
         for n in 0..1000 {
             grants.add(&format!("r{n}"), Rights::ALL);

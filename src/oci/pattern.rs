@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_pattern_costs_no_more_than_its_length() {
+    fn r6_a_hostile_pattern_costs_no_more_than_its_length() {
         let pattern = Pattern::new(&["**/*a*a*a*b"; 40].join("/"));
         let name = ["aaaaa"; 42].join("/");
         for _ in 0..10_000 {

@@ -239,7 +239,7 @@ fn the_documentation_has_every_setting_and_no_other() {
 }
 
 #[test]
-fn every_bad_file_is_refused_with_the_faults_that_it_announces() {
+fn c1_c3_every_bad_file_is_refused_with_the_faults_that_it_announces() {
     let folder = Path::new("tests/it/config/bad");
     let mut files = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -269,7 +269,7 @@ fn every_bad_file_is_refused_with_the_faults_that_it_announces() {
 }
 
 #[test]
-fn a_check_reads_every_file_that_serving_would_read_and_makes_none() {
+fn c6_c8_a_check_reads_every_file_that_serving_would_read_and_makes_none() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     let tls = "[[listener]]\n[listener.tls]\n[upstream]\nurl = \"http://localhost:5000\"\n";
@@ -310,7 +310,7 @@ fn a_check_reads_every_file_that_serving_would_read_and_makes_none() {
 }
 
 #[test]
-fn a_file_of_something_else_does_not_flood_the_terminal() {
+fn c2_a_file_of_something_else_does_not_flood_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("log.toml", "GET /v2/ 200 curl\n".repeat(50_000)),
@@ -333,7 +333,7 @@ fn a_file_of_something_else_does_not_flood_the_terminal() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named_with_the_cause() {
+fn c2_a_file_that_cannot_be_read_is_named_with_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("latin1.toml"), b"# caf\xe9\n").unwrap();
     fs::write(folder.path().join("big.toml"), vec![b'#'; 10 << 20]).unwrap();
@@ -357,7 +357,7 @@ fn a_file_that_cannot_be_read_is_named_with_the_cause() {
 }
 
 #[test]
-fn faults_of_the_environment_name_the_variable() {
+fn c1_faults_of_the_environment_name_the_variable() {
     for &(name, value, said) in BAD_VARIABLES {
         let folder = empty_configuration();
         let environment = [(URL, "http://localhost:5000"), (name, value)];
@@ -517,7 +517,7 @@ fn paths_begin_at_the_folder_of_the_file() {
 }
 
 #[test]
-fn passwords_in_clear_and_closed_doors_are_warned_of() {
+fn a7_passwords_in_clear_and_closed_doors_are_warned_of() {
     let warned = |text: &str| {
         parse(text, &[(URL, "http://localhost:5000")])
             .warnings
@@ -550,7 +550,7 @@ fn passwords_in_clear_and_closed_doors_are_warned_of() {
 }
 
 #[test]
-fn a_reload_names_what_it_cannot_change() {
+fn c9_a_reload_names_what_it_cannot_change() {
     let base = "[[listener]]\naddress = \"127.0.0.1:1\"\n[upstream]\nurl = \"http://a\"\n";
     let old = parse(base, &[]).config;
     let differences =

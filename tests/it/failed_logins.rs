@@ -29,7 +29,7 @@ fn login(to: SocketAddr, from: &str, credentials: &str) -> (u16, Duration) {
 }
 
 #[test]
-fn guesses_from_one_address_get_slower_and_the_right_password_elsewhere_does_not() {
+fn a3_n22_guesses_from_one_address_get_slower_and_the_right_password_elsewhere_does_not() {
     let toml = r#"
         [[listener]]
         address = "127.0.0.1:0"

@@ -382,7 +382,7 @@ fn basic(credentials: &str) -> String {
 }
 
 #[test]
-fn lists_and_search_show_what_the_asker_may_pull_and_nothing_of_the_rest() {
+fn r4_n50_lists_and_search_show_what_the_asker_may_pull_and_nothing_of_the_rest() {
     if !peers::need(&["docker-registry"]) {
         return;
     }

@@ -59,7 +59,7 @@ fn shown(program: &Program, authority: &Authority) -> Vec<u8> {
 }
 
 #[test]
-fn a_new_certificate_is_for_new_connections_and_half_of_one_for_none() {
+fn c5_c7_n59_a_new_certificate_is_for_new_connections_and_half_of_one_for_none() {
     let (origin, authority) = (Origin::start(), Authority::new("swap"));
     let (first, second) = (
         authority.server(),
@@ -89,7 +89,7 @@ fn a_new_certificate_is_for_new_connections_and_half_of_one_for_none() {
 }
 
 #[test]
-fn kubernetes_swaps_a_whole_folder_by_one_link() {
+fn c7_kubernetes_swaps_a_whole_folder_by_one_link() {
     let (origin, authority) = (Origin::start(), Authority::new("links"));
     let (first, second) = (
         authority.server(),
@@ -120,7 +120,7 @@ fn kubernetes_swaps_a_whole_folder_by_one_link() {
 }
 
 #[test]
-fn the_configuration_changes_while_it_runs_and_a_broken_one_changes_nothing() {
+fn c7_n59_the_configuration_changes_while_it_runs_and_a_broken_one_changes_nothing() {
     let (origin, authority) = (Origin::start(), Authority::new("configuration"));
     let program = start(&origin, "htpasswd = \"htpasswd\"", &authority.server());
     let file = program.path("proxy.toml");
@@ -169,7 +169,7 @@ fn authority_leaf(program: &Program) -> Pair {
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
+fn c9_what_needs_a_restart_is_named_and_the_rest_is_taken() {
     let (origin, authority) = (Origin::start(), Authority::new("frozen"));
     let program = start(&origin, "htpasswd = \"htpasswd\"", &authority.server());
     let more = toml(&origin, "htpasswd = \"htpasswd\"\nanonymous = \"pull\"")

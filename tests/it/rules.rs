@@ -46,7 +46,7 @@ fn face(reply: &Reply, name: &str) -> (u16, String, String) {
 }
 
 #[test]
-fn everybody_may_do_what_some_rule_allows_and_nothing_else() {
+fn r1_r2_r3_n51_everybody_may_do_what_some_rule_allows_and_nothing_else() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -97,7 +97,7 @@ fn everybody_may_do_what_some_rule_allows_and_nothing_else() {
 }
 
 #[test]
-fn a_repository_that_one_may_not_see_looks_like_none() {
+fn r4_n49_a_repository_that_one_may_not_see_looks_like_none() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -166,7 +166,7 @@ fn a_repository_that_one_may_not_see_looks_like_none() {
 }
 
 #[test]
-fn a_mount_of_what_one_may_not_pull_becomes_an_upload() {
+fn k2_r4_n48_a_mount_of_what_one_may_not_pull_becomes_an_upload() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -213,7 +213,7 @@ fn a_mount_of_what_one_may_not_pull_becomes_an_upload() {
 }
 
 #[test]
-fn a_known_digest_opens_nothing_in_another_repository() {
+fn r5_n48_a_known_digest_opens_nothing_in_another_repository() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -228,7 +228,7 @@ fn a_known_digest_opens_nothing_in_another_repository() {
 }
 
 #[test]
-fn rights_that_are_withdrawn_end_the_tokens_that_say_them() {
+fn k6_rights_that_are_withdrawn_end_the_tokens_that_say_them() {
     if !need(&["docker-registry"]) {
         return;
     }

@@ -66,7 +66,7 @@ fn an_unauthenticated_ping_is_sent_to_the_token_service_when_anything_is_public(
 }
 
 #[test]
-fn the_realm_follows_a_trusted_proxy_and_nobody_else() {
+fn k5_the_realm_follows_a_trusted_proxy_and_nobody_else() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -203,7 +203,7 @@ fn what_is_public_is_served_at_once_and_basic_is_taken_everywhere() {
 }
 
 #[test]
-fn a_token_says_what_was_asked_and_is_allowed() {
+fn k3_a_token_says_what_was_asked_and_is_allowed() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -277,7 +277,7 @@ fn a_token_says_what_was_asked_and_is_allowed() {
 }
 
 #[test]
-fn a_form_is_answered_as_a_query_is() {
+fn k4_a_form_is_answered_as_a_query_is() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -332,7 +332,7 @@ fn a_form_is_answered_as_a_query_is() {
 }
 
 #[test]
-fn what_the_token_service_does_not_understand_is_refused_in_json() {
+fn k4_what_the_token_service_does_not_understand_is_refused_in_json() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -409,7 +409,7 @@ fn what_the_token_service_does_not_understand_is_refused_in_json() {
 }
 
 #[test]
-fn a_token_is_good_for_what_it_says_and_the_refusal_names_the_scope() {
+fn k2_a_token_is_good_for_what_it_says_and_the_refusal_names_the_scope() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -449,7 +449,7 @@ fn a_token_is_good_for_what_it_says_and_the_refusal_names_the_scope() {
 }
 
 #[test]
-fn a_token_that_is_not_ours_is_called_invalid() {
+fn k1_a_token_that_is_not_ours_is_called_invalid() {
     if !need(&["docker-registry"]) {
         return;
     }
@@ -638,7 +638,7 @@ fn a_certificate_is_an_identity_at_the_token_service_and_stays_bound_to_its_toke
 }
 
 #[test]
-fn the_access_log_names_the_bearer_of_a_token() {
+fn a6_the_access_log_names_the_bearer_of_a_token() {
     if !need(&["docker-registry", "setpriv"]) {
         return;
     }

@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn expensive_hashes_are_refused_by_name() {
+    fn c6_expensive_hashes_are_refused_by_name() {
         let salt = "6yaRU6iEYTqMi0wX6QBnDeImf9tLeJ4Ur/3dTjZgs5OhaPIE6z1Fq";
         for (cost, problem) in [
             ("15", Some(Problem::BcryptCost { cost: 15 })),
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_yescrypt_line_cannot_ask_for_memory_or_time_without_bound() {
+    fn c6_a_yescrypt_line_cannot_ask_for_memory_or_time_without_bound() {
         let tail = "F5Jx5fExrKuPp53xLKQ..1$tnSYvahCwPBHKZUspmcxMfb0.WiB9W.zEaKlOBL35rC";
         for (params, accepted) in [
             ("j9T", true),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_that_are_not_read_are_told_apart() {
+    fn c6_formats_that_are_not_read_are_told_apart() {
         for (text, words) in [
             ("$2x$10$abc", "$2x$"),
             ("$argon2id$v=19$m=65536,t=3,p=4$abc$def", "$argon2id$"),
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn the_73rd_byte_against_bcrypt_is_refused_and_not_cut() {
+    fn n20_the_73rd_byte_against_bcrypt_is_refused_and_not_cut() {
         let text = bcrypt::hash([b'a'; 72], 4).unwrap();
         let hash = Hash::parse(text.as_bytes()).unwrap();
         assert!(hash.matches(&[b'a'; 72]));

@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_mark_crlf_comments_blank_lines_and_third_fields_are_no_matter() {
+    fn c6_byte_order_mark_crlf_comments_blank_lines_and_third_fields_are_no_matter() {
         let text =
             format!("\u{feff}ann:{SHA}\r\n# bob:{DES}\r\n\r\n   \n  # x\ncid:{DES}:1000:Cid");
         let (passwords, warnings) = parse(text);
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_named_and_the_others_work() {
+    fn c6_a_wrong_line_is_named_and_the_others_work() {
         let mut text = format!("ann:{SHA}\nno colon\n:{SHA}\nbob:secret\ncid:\n").into_bytes();
         text.extend_from_slice(b"d\xe9d:{PLAIN}x\ne\x1bf:{PLAIN}x\n");
         text.extend_from_slice(format!("{}:{SHA}\ngil:{DES}\n", "n".repeat(256)).as_bytes());
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_of_a_name_decides_even_when_it_is_locked() {
+    fn c6_the_first_line_of_a_name_decides_even_when_it_is_locked() {
         let (passwords, warnings) = parse(format!(
             "ann:{SHA}\nann:{DES}\nbob:!{DES}\nbob:{DES}\ncid:{DES}"
         ));
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_meets_always_the_same_hash_and_all_unknown_users_meet_all_hashes() {
+    fn a8_n21_an_unknown_user_meets_always_the_same_hash_and_all_unknown_users_meet_all_hashes() {
         let hashes: Vec<_> = (0..8).map(|n| format!("{{PLAIN}}{n}")).collect();
         let lines = (hashes.iter().enumerate()).map(|(n, hash)| format!("user{n}:{hash}\n"));
         let (passwords, _) = parse(lines.collect::<Vec<_>>().concat());
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_has_no_users_and_garbage_is_told_from_it() {
+    fn c6_an_empty_file_has_no_users_and_garbage_is_told_from_it() {
         for (text, garbage) in [
             (&b""[..], false),
             (b"# nobody\n", false),
@@ -458,14 +458,14 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_bounded() {
+    fn c6_warnings_are_bounded() {
         let text = Secret::new("garbage\n".repeat(1000));
         let (_, warnings) = Passwords::parse(text, Path::new("file"), &RandomState::new());
         assert_eq!(warnings.len(), MAX_WARNINGS + 2);
     }
 
     #[test]
-    fn a_million_lines_are_read() {
+    fn c6_a_million_lines_are_read() {
         let lines = (0..1_000_000).map(|n| format!("user{n}:{DES}\n"));
         let (passwords, warnings) = parse(lines.collect::<Vec<_>>().concat());
         assert_eq!(warnings, []);

@@ -53,7 +53,7 @@ async fn a_good_certificate_is_accepted_and_described() {
 }
 
 #[tokio::test]
-async fn a_handshake_without_a_certificate_completes_in_either_mode() {
+async fn t8_a_handshake_without_a_certificate_completes_in_either_mode() {
     let (folder, ca) = (Folder::new(), Ca::new("client ca"));
     let server = Ca::new("server ca").server(&["registry.test"]);
     let mut settings = settings(folder.pair("server", &server));
@@ -84,7 +84,7 @@ async fn a_certificate_is_not_asked_for_when_it_is_off() {
     reason = "one table, or one story in its order"
 )]
 #[tokio::test]
-async fn a_bad_certificate_gets_its_alert_and_a_line_for_the_log() {
+async fn t6_a_bad_certificate_gets_its_alert_and_a_line_for_the_log() {
     let (folder, ca) = (Folder::new(), Ca::new("client ca"));
     let narrow = Ca::with("narrow ca", |params| {
         params.name_constraints = Some(NameConstraints {
@@ -212,7 +212,7 @@ async fn a_bad_certificate_gets_its_alert_and_a_line_for_the_log() {
 }
 
 #[tokio::test]
-async fn lists_that_are_old_or_missing_close_the_door() {
+async fn t9_n60_lists_that_are_old_or_missing_close_the_door() {
     let (ca, other) = (Ca::new("client ca"), Ca::new("other ca"));
     let both = [ca.pem(), other.pem()].concat();
     let table = [
@@ -260,7 +260,7 @@ async fn the_newest_list_of_a_ca_counts_wherever_it_stands() {
 }
 
 #[test]
-fn a_list_that_ends_within_a_week_is_announced() {
+fn n60_a_list_that_ends_within_a_week_is_announced() {
     let (folder, ca) = (Folder::new(), Ca::new("client ca"));
     let (_, warnings) = asking(&folder, &ca.pem(), Some(ca.list(&[], 6)));
     assert!(
@@ -308,7 +308,7 @@ async fn an_intermediate_of_the_ca_file_is_no_root_of_its_own() {
 
 /// RSA keys that rustls does not load, and signatures that nobody makes any more.
 #[test]
-fn a_short_key_and_an_old_signature_are_refused() {
+fn t6_a_short_key_and_an_old_signature_are_refused() {
     if openssl_is_missing() {
         return;
     }

@@ -20,7 +20,7 @@ fn faults(settings: &ListenerTls) -> String {
 }
 
 #[test]
-fn every_fault_of_every_file_is_told_at_once() {
+fn c5_c8_every_fault_of_every_file_is_told_at_once() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let mut settings = settings(CertificateFiles {
         certificate: folder.path("missing.crt"),
@@ -48,7 +48,7 @@ fn every_fault_of_every_file_is_told_at_once() {
 }
 
 #[test]
-fn a_fault_says_what_is_wrong() {
+fn c5_a_fault_says_what_is_wrong() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let leaf = ca.server(&["a.test"]);
     let other = ca.server(&["a.test"]);
@@ -143,7 +143,7 @@ async fn text_around_blocks_and_foreign_line_ends_are_read() {
 }
 
 #[test]
-fn what_is_only_odd_is_a_warning() {
+fn c5_what_is_only_odd_is_a_warning() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let with = |from, until| {
         ca.leaf("a.test", |params| {
@@ -187,7 +187,7 @@ fn what_is_only_odd_is_a_warning() {
     reason = "one table, or one story in its order"
 )]
 #[tokio::test]
-async fn every_kind_of_key_serves() {
+async fn c5_every_kind_of_key_serves() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     for algorithm in [
         &rcgen::PKCS_ECDSA_P256_SHA256,
@@ -277,7 +277,7 @@ async fn every_kind_of_key_serves() {
 }
 
 #[test]
-fn an_encrypted_key_says_how_to_decrypt_it() {
+fn c5_an_encrypted_key_says_how_to_decrypt_it() {
     if openssl_is_missing() {
         return;
     }
@@ -307,7 +307,7 @@ fn an_encrypted_key_says_how_to_decrypt_it() {
 }
 
 #[test]
-fn a_list_that_cannot_be_trusted_stops_the_start() {
+fn c8_a_list_that_cannot_be_trusted_stops_the_start() {
     let (folder, ca) = (Folder::new(), Ca::new("client ca"));
     let impostor = Ca::new("client ca");
     let mut settings = settings(folder.pair("a", &ca.server(&["a.test"])));

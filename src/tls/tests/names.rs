@@ -48,7 +48,7 @@ async fn the_name_that_is_asked_for_chooses_the_certificate() {
 
 /// The names that no client library lets through, written into a hello by hand.
 #[tokio::test]
-async fn a_strange_server_name_gets_the_default_or_an_alert() {
+async fn t10_a_strange_server_name_gets_the_default_or_an_alert() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let (server, _) = load(&settings(
         folder.pair("server", &ca.server(&["xxxxxxxxxxxxxxxx"])),
@@ -116,7 +116,7 @@ fn hello_with(name: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn plain_http_is_told_so() {
+async fn t1_plain_http_is_told_so() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let (server, _) = load(&settings(folder.pair("server", &ca.server(&["a.test"]))));
     let (ours, mut theirs) = tokio::io::duplex(1 << 16);
@@ -144,7 +144,7 @@ async fn plain_http_is_told_so() {
 }
 
 #[tokio::test]
-async fn garbage_and_silence_end_the_handshake() {
+async fn t5_garbage_and_silence_end_the_handshake() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let (server, _) = load(&settings(folder.pair("server", &ca.server(&["a.test"]))));
     let table: [&[u8]; 6] = [
@@ -169,7 +169,7 @@ async fn garbage_and_silence_end_the_handshake() {
 }
 
 #[tokio::test]
-async fn a_hello_in_single_bytes_is_understood() {
+async fn t5_a_hello_in_single_bytes_is_understood() {
     let (folder, ca) = (Folder::new(), Ca::new("ca"));
     let (server, _) = load(&settings(folder.pair("server", &ca.server(&["a.test"]))));
     let (ours, outside) = tokio::io::duplex(1 << 16);

@@ -69,7 +69,7 @@ fn it_is_kept_and_renewed_in_time() {
 }
 
 #[test]
-fn a_half_made_folder_is_completed_or_named() {
+fn c10_a_half_made_folder_is_completed_or_named() {
     let table: [(&[&str], &str); 6] = [
         (&["server.crt", "server.key"], ""),
         (&["server.crt"], ""),
@@ -100,7 +100,7 @@ fn a_half_made_folder_is_completed_or_named() {
 }
 
 #[test]
-fn what_a_crash_left_beside_is_swept_and_a_foreign_ca_is_named() {
+fn c10_what_a_crash_left_beside_is_swept_and_a_foreign_ca_is_named() {
     let folder = Folder::new();
     fs::create_dir(folder.path(".tls.new")).unwrap();
     folder.write(".tls.new/ca.key", "half");

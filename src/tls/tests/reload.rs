@@ -24,7 +24,7 @@ fn place(list: &[u64]) -> Place {
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 #[tokio::test]
-async fn a_ticket_from_before_a_revocation_opens_nothing() {
+async fn t11_n24_a_ticket_from_before_a_revocation_opens_nothing() {
     for version in VERSIONS {
         let Place { folder, ca, server } = place(&[]);
         let leaf = ca.client("ann", 5);
@@ -49,7 +49,7 @@ async fn a_ticket_from_before_a_revocation_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_from_before_a_revocation_is_told_at_its_next_request() {
+async fn t11_a_connection_from_before_a_revocation_is_told_at_its_next_request() {
     let Place { folder, ca, server } = place(&[]);
     let (ann, bob) = (ca.client("ann", 5), ca.client("bob", 6));
     let ann = meet(&server, &Client::showing(&ann).ready(), "a.test")
@@ -73,7 +73,7 @@ async fn a_connection_from_before_a_revocation_is_told_at_its_next_request() {
 }
 
 #[tokio::test]
-async fn another_client_ca_ends_the_old_ones_sessions_and_standings() {
+async fn t11_n24_another_client_ca_ends_the_old_ones_sessions_and_standings() {
     let Place { folder, ca, server } = place(&[]);
     let client = Client::showing(&ca.client("ann", 5)).ready();
     let standing = meet(&server, &client, "a.test")
@@ -109,7 +109,7 @@ async fn a_new_server_certificate_is_shown_and_sessions_go_on() {
 }
 
 #[tokio::test]
-async fn a_ticket_of_another_listener_or_name_is_a_full_handshake() {
+async fn n24_a_ticket_of_another_listener_or_name_is_a_full_handshake() {
     for version in VERSIONS {
         let one = place(&[]);
         let leaf = one.ca.client("ann", 5);
@@ -130,7 +130,7 @@ async fn a_ticket_of_another_listener_or_name_is_a_full_handshake() {
 }
 
 #[tokio::test]
-async fn a_broken_file_keeps_the_old_state() {
+async fn c5_c7_c8_n59_a_broken_file_keeps_the_old_state() {
     let Place { folder, ca, server } = place(&[9]);
     let good = Client::showing(&ca.client("ann", 5)).ready();
     let revoked = Client::showing(&ca.client("eve", 9)).ready();

@@ -96,7 +96,7 @@ fn make(folder: &Folder) {
     reason = "one table, or one story in its order"
 )]
 #[tokio::test]
-async fn the_certificates_of_seed_002_keep_working_and_can_be_revoked() {
+async fn t7_the_certificates_of_seed_002_keep_working_and_can_be_revoked() {
     if openssl_is_missing() {
         return;
     }
@@ -252,7 +252,7 @@ async fn openssl(
     reason = "one table, or one story in its order"
 )]
 #[test]
-fn a_version_1_certificate_is_judged_like_any_other() {
+fn t7_a_version_1_certificate_is_judged_like_any_other() {
     if openssl_is_missing() {
         return;
     }

@@ -14,7 +14,7 @@ fn anonymised(answer: &Answer) -> String {
 }
 
 #[test]
-fn wrong_unknown_and_empty_users_get_the_same_answer() {
+fn a1_n20_n21_wrong_unknown_and_empty_users_get_the_same_answer() {
     let origin = Origin::start();
     let gate = gate(&origin, "ann:{PLAIN}secret\n");
     let mut dialog = Dialog::tcp(gate.address());
@@ -44,7 +44,7 @@ fn wrong_unknown_and_empty_users_get_the_same_answer() {
 }
 
 #[test]
-fn empty_name_and_password_are_like_no_credentials() {
+fn a1_empty_name_and_password_are_like_no_credentials() {
     let origin = Origin::start();
     let closed = gate(&origin, "ann:{PLAIN}secret\n");
     let mut dialog = Dialog::tcp(closed.address());
@@ -64,7 +64,7 @@ fn empty_name_and_password_are_like_no_credentials() {
 }
 
 #[test]
-fn what_is_no_basic_is_refused_without_hash_work() {
+fn a2_n20_what_is_no_basic_is_refused_without_hash_work() {
     let origin = Origin::start();
     // One hash takes about a second: what is refused quickly was not hashed.
     let gate = gate(&origin, &format!("ann:{}\n", bcrypt("secret", 14)));

@@ -66,7 +66,7 @@ fn bcrypt(password: &str, cost: u32) -> String {
 }
 
 #[test]
-fn every_format_that_nginx_and_apache_write_lets_its_user_in() {
+fn c6_every_format_that_nginx_and_apache_write_lets_its_user_in() {
     let word = "correct horse";
     let salted = [
         &Sha1::digest([word.as_bytes(), b"salt"].concat())[..],
@@ -121,7 +121,7 @@ fn every_format_that_nginx_and_apache_write_lets_its_user_in() {
 }
 
 #[test]
-fn bcrypt_is_not_asked_about_more_than_it_looks_at() {
+fn n20_bcrypt_is_not_asked_about_more_than_it_looks_at() {
     let longest = "p".repeat(72);
     let origin = Origin::start();
     let gate = gate(&origin, &format!("ann:{}\n", bcrypt(&longest, 4)));
@@ -158,7 +158,7 @@ fn names_and_passwords_may_hold_what_people_put_into_them() {
 }
 
 #[test]
-fn users_come_change_and_go_without_a_restart_and_a_broken_file_changes_nothing() {
+fn a5_c7_n59_users_come_change_and_go_without_a_restart_and_a_broken_file_changes_nothing() {
     let origin = Origin::start();
     let program = Program::start_with(&toml(&origin, ASK), |dir| {
         fs::write(dir.join("htpasswd"), "ann:{PLAIN}old\n").unwrap();
@@ -196,7 +196,7 @@ fn users_come_change_and_go_without_a_restart_and_a_broken_file_changes_nothing(
 }
 
 #[test]
-fn a_flood_of_guesses_is_told_to_wait_and_honest_people_are_served() {
+fn a3_n22_a_flood_of_guesses_is_told_to_wait_and_honest_people_are_served() {
     const GUESSERS: usize = 32;
     let origin = Origin::start();
     let toml = toml(&origin, &format!("{ASK}[limits]\npassword_checks = 1\n"));
@@ -261,7 +261,7 @@ fn elsewhere(address: SocketAddr) -> Dialog {
 }
 
 #[test]
-fn a_password_is_at_no_registry_and_in_no_log_unless_it_is_to_be_forwarded() {
+fn a6_a_password_is_at_no_registry_and_in_no_log_unless_it_is_to_be_forwarded() {
     const SECRET: &str = "S3cret-of-ann";
     const OWN: &str = "S3cret-of-ours";
     for (setting, expected) in [

@@ -183,7 +183,7 @@ const CERTIFICATE_MISSING: (u16, bool, bool) = (401, false, true);
 const PASSWORD_MISSING: (u16, bool, bool) = (401, true, false);
 
 #[test]
-fn the_certificates_of_seed_002_come_in_and_their_name_is_known_behind_the_gate() {
+fn t7_t8_n23_the_certificates_of_seed_002_come_in_and_their_name_is_known_behind_the_gate() {
     if !peers::need(&["openssl", "curl"]) {
         return;
     }
@@ -313,7 +313,7 @@ fn refused(front: &Front, pair: &Pair, what: &str) {
 }
 
 #[test]
-fn certificates_that_are_not_good_meet_an_alert_and_are_named_in_the_log() {
+fn t6_n23_certificates_that_are_not_good_meet_an_alert_and_are_named_in_the_log() {
     let authority = Authority::new("a client CA");
     let ca = authority.ca().display();
     let front = Front::new("client_auth = \"required\"", "", |_| {});
@@ -364,7 +364,7 @@ fn certificates_that_are_not_good_meet_an_alert_and_are_named_in_the_log() {
 }
 
 #[test]
-fn weak_keys_and_signatures_are_refused() {
+fn t6_n23_weak_keys_and_signatures_are_refused() {
     let front = Front::new("client_auth = \"required\"", "", |_| {});
     let dir = TempDir::new().unwrap();
     let (ca, key) = (seed().path("client-ca.cert"), seed().path("client-ca.key"));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_revoked_certificate_is_out_on_new_old_and_resumed_connections() {
+fn t6_t11_n23_n24_n59_a_revoked_certificate_is_out_on_new_old_and_resumed_connections() {
     let lists = Lists::new();
     let front = Front::new(
         "client_auth = \"required\"\nclient_crl = \"crl.pem\"",
@@ -46,7 +46,7 @@ fn a_revoked_certificate_is_out_on_new_old_and_resumed_connections() {
 }
 
 #[test]
-fn an_open_connection_hears_of_a_revocation_after_its_listener_was_configured_anew() {
+fn t11_an_open_connection_hears_of_a_revocation_after_its_listener_was_configured_anew() {
     let lists = Lists::new();
     let front = Front::new(
         "client_auth = \"required\"\nclient_crl = \"crl.pem\"",
@@ -73,7 +73,7 @@ fn an_open_connection_hears_of_a_revocation_after_its_listener_was_configured_an
 }
 
 #[test]
-fn a_list_that_is_past_its_date_refuses_its_ca_until_it_is_renewed() {
+fn t9_n60_a_list_that_is_past_its_date_refuses_its_ca_until_it_is_renewed() {
     let lists = Lists::new();
     let front = Front::new(
         "client_auth = \"required\"\nclient_crl = \"crl.pem\"",

@@ -14,7 +14,7 @@ fn refused(reply: &Reply, word: &str) {
 }
 
 #[test]
-fn deletion_that_is_switched_off_is_refused_and_nothing_else_is() {
+fn n51_deletion_that_is_switched_off_is_refused_and_nothing_else_is() {
     let house = House::start("[registry]\ndelete = false\n");
     let (blob, manifest) = house.image("a", "content");
     for path in [

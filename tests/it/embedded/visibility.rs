@@ -44,7 +44,7 @@ fn face(reply: &Reply, name: &str) -> (u16, String, String) {
 }
 
 #[test]
-fn a_repository_that_one_may_not_see_looks_like_none() {
+fn r4_n49_a_repository_that_one_may_not_see_looks_like_none() {
     let house = House::start(RULES);
     let (blob, manifest) = house.image("other/secret", "secret");
     house.image("team/a", "team");
@@ -101,7 +101,7 @@ fn a_repository_that_one_may_not_see_looks_like_none() {
 }
 
 #[test]
-fn a_known_digest_opens_nothing_in_another_repository() {
+fn r5_n48_a_known_digest_opens_nothing_in_another_repository() {
     let house = House::start(RULES);
     let (secret, manifest) = house.image("other/secret", "secret");
     house.image("public/a", "public");
@@ -129,7 +129,7 @@ fn a_known_digest_opens_nothing_in_another_repository() {
 }
 
 #[test]
-fn a_mount_of_what_one_may_not_pull_becomes_an_upload() {
+fn k2_r4_n48_a_mount_of_what_one_may_not_pull_becomes_an_upload() {
     let house = House::start(RULES);
     let (secret, _) = house.image("other/secret", "secret");
     let (ours, _) = house.image("team/b", "ours");
@@ -153,7 +153,7 @@ fn a_mount_of_what_one_may_not_pull_becomes_an_upload() {
 }
 
 #[test]
-fn lists_show_what_the_asker_may_pull() {
+fn r4_n50_lists_show_what_the_asker_may_pull() {
     let house = House::start(RULES);
     for name in ["other/secret", "public/a", "team/a", "team/b"] {
         house.image(name, "content");
@@ -182,7 +182,7 @@ fn lists_show_what_the_asker_may_pull() {
 }
 
 #[test]
-fn what_nobody_may_is_refused_before_the_registry_is_asked() {
+fn r2_n51_what_nobody_may_is_refused_before_the_registry_is_asked() {
     let house = House::start(RULES);
     for (user, request, status) in [
         ("", "GET /v2/team/a/manifests/1", 401),

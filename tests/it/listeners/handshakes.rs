@@ -20,7 +20,7 @@ fn leaf(pair: &Pair) -> CertificateDer<'static> {
 }
 
 #[test]
-fn the_certificate_is_chosen_by_name_and_the_first_is_for_all_others() {
+fn t10_the_certificate_is_chosen_by_name_and_the_first_is_for_all_others() {
     if !peers::need(&["openssl", "curl"]) {
         return;
     }
@@ -70,7 +70,7 @@ fn the_certificate_is_chosen_by_name_and_the_first_is_for_all_others() {
 }
 
 #[test]
-fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
+fn t3_tls_1_2_and_1_3_are_spoken_and_nothing_older() {
     if !peers::need(&["openssl"]) {
         return;
     }
@@ -109,7 +109,7 @@ fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
 }
 
 #[test]
-fn http_and_tls_on_each_others_port_end_at_once() {
+fn t1_t2_http_and_tls_on_each_others_port_end_at_once() {
     let origin = Origin::start();
     let authority = Authority::new("confusion");
     let gate = Gate::start(&format!(
@@ -131,7 +131,7 @@ fn http_and_tls_on_each_others_port_end_at_once() {
 }
 
 #[test]
-fn garbage_in_the_handshake_harms_nobody() {
+fn t5_n25_garbage_in_the_handshake_harms_nobody() {
     let origin = Origin::start();
     let authority = Authority::new("garbage");
     let gate = Gate::start(&format!(
@@ -165,7 +165,7 @@ fn garbage_in_the_handshake_harms_nobody() {
 }
 
 #[test]
-fn a_stalled_handshake_is_closed_in_time_and_holds_up_nobody() {
+fn t4_n26_a_stalled_handshake_is_closed_in_time_and_holds_up_nobody() {
     let origin = Origin::start();
     let authority = Authority::new("stall");
     let gate = Gate::start(&format!(

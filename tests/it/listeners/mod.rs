@@ -117,7 +117,7 @@ fn the_proxy_protocol_tells_the_client_and_must_be_spoken() {
 }
 
 #[test]
-fn an_address_that_is_taken_or_forbidden_is_named_with_the_cure() {
+fn c4_an_address_that_is_taken_or_forbidden_is_named_with_the_cure() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = TempDir::new().unwrap();
@@ -266,7 +266,7 @@ fn beyond_the_bound_the_newest_connection_is_refused() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_at_the_start() {
+fn c5_files_that_cannot_be_used_are_named_at_the_start() {
     let authority = Authority::new("files");
     let (pair, other) = (authority.server(), authority.server_for(&["other.test"]));
     let mixed = Pair {

@@ -19,7 +19,7 @@ use crate::support::program::{Program, dockgate};
 use crate::support::scrape::Scrape;
 
 #[test]
-fn reloads_are_counted_and_the_numbers_outlive_them() {
+fn n59_reloads_are_counted_and_the_numbers_outlive_them() {
     let origin = Origin::start();
     let gate = start(&origin.url(), "");
     let (address, admin) = (gate.address(0), gate.admin());

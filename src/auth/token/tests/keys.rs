@@ -145,7 +145,7 @@ fn given_keys_are_read_in_both_forms_and_further_ones_are_believed() {
 }
 
 #[test]
-fn a_key_that_everybody_can_read_is_warned_of() {
+fn c10_a_key_that_everybody_can_read_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     drop(tokens(&folder));
     let path = folder.path().join("token.key");

@@ -143,7 +143,7 @@ fn what_was_issued_is_believed_as_it_was_said() {
 }
 
 #[test]
-fn a_token_has_its_time_and_a_minute_of_grace_at_both_ends() {
+fn k1_a_token_has_its_time_and_a_minute_of_grace_at_both_ends() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = tokens(&folder);
     let token = tokens
@@ -163,7 +163,7 @@ fn a_token_has_its_time_and_a_minute_of_grace_at_both_ends() {
 }
 
 #[test]
-fn claims_of_others_and_incomplete_ones_are_not_believed() {
+fn k1_claims_of_others_and_incomplete_ones_are_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = tokens(&folder);
     let head = head(&tokens);
@@ -197,7 +197,7 @@ fn claims_of_others_and_incomplete_ones_are_not_believed() {
 }
 
 #[test]
-fn heads_that_name_another_algorithm_or_key_are_not_believed() {
+fn k1_heads_that_name_another_algorithm_or_key_are_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = tokens(&folder);
     let kid = tokens.keys.load().kid.clone();
@@ -242,7 +242,7 @@ fn heads_that_name_another_algorithm_or_key_are_not_believed() {
 }
 
 #[test]
-fn damaged_and_foreign_tokens_are_not_believed() {
+fn k1_damaged_and_foreign_tokens_are_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = tokens(&folder);
     let token = tokens
