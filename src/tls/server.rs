@@ -4,12 +4,17 @@ use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
+use rustls::server::Acceptor;
+use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::Semaphore;
+use tokio::task;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream as Encrypted;
 
 use crate::config::{ClientAuth, ListenerTls};
 use crate::identity::ClientCertificate;
@@ -43,6 +48,8 @@ struct Shared {
     state_dir: PathBuf,
     challenges: Challenges,
     state: ArcSwap<State>,
+    /// Places for the costly part of a handshake, one for each processor.
+    exchanges: Arc<Semaphore>,
 }
 
 /// Settings whose files were read and found good.
@@ -71,12 +78,14 @@ impl ServerTls {
             challenges,
         };
         let (state, warnings) = State::load(tls, &source, None)?;
+        let processors = thread::available_parallelism().map_or(2, Into::into);
         let shared = Arc::new(Shared {
             settings: ArcSwap::from_pointee(tls.clone()),
             http2,
             state_dir: state_dir.to_owned(),
             challenges: challenges.clone(),
             state: ArcSwap::from_pointee(state),
+            exchanges: Arc::new(Semaphore::new(processors)),
         });
         Ok((Self { shared }, warnings))
     }
@@ -175,7 +184,7 @@ impl ServerTls {
     /// an answer in plain HTTP to plain HTTP, has been sent.
     pub(crate) async fn accept<S>(&self, io: S) -> Result<(TlsStream<S>, Handshake), HandshakeError>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut io = Rewound::look(io).await.map_err(HandshakeError::Io)?;
         match io.first().first() {
@@ -188,16 +197,17 @@ impl ServerTls {
             Some(_) => {}
         }
         let state = self.shared.state.load_full();
-        let acceptor = TlsAcceptor::from(Arc::clone(&state.config));
         let handshake = async {
-            let result = acceptor.accept(io).into_fallible().await;
+            let result = self.negotiate(io, &state.config).await;
             (result, REFUSED.with(RefCell::take))
         };
         let stream = match REFUSED.scope(RefCell::new(None), handshake).await {
             (Ok(stream), _) => stream,
             (Err((error, _)), None) => return Err(HandshakeError::Io(error)),
-            (Err((_, mut io)), Some(refusal)) => {
-                farewell(&mut io, &[]).await;
+            (Err((_, io)), Some(refusal)) => {
+                if let Some(mut io) = io {
+                    farewell(&mut io, &[]).await;
+                }
                 return Err(HandshakeError::Certificate(refusal));
             }
         };
@@ -237,6 +247,38 @@ impl ServerTls {
             handshake.standing = Some(standing);
         }
         Ok((TlsStream::new(stream), handshake))
+    }
+}
+
+impl ServerTls {
+    /// The handshake itself, with the connection given back where it fails half-way.
+    ///
+    /// Key exchange and signature cost a processor up to some milliseconds, and a flood begins thousands of them. They
+    /// are computed apart from the threads that serve, or whoever is connected already would wait for all of them: the
+    /// runtime looks for what has come over the network only now and then while it has other work. Nobody holds a place
+    /// while he waits for his client.
+    async fn negotiate<S>(
+        &self,
+        io: S,
+        config: &Arc<ServerConfig>,
+    ) -> Result<Encrypted<S>, (io::Error, Option<S>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), io);
+        let hello = hello.await.map_err(|error| (error, None))?;
+        // An error would be a closed semaphore, which this one never is.
+        let place = Arc::clone(&self.shared.exchanges).acquire_owned().await;
+        let config = Arc::clone(config);
+        let work = move || {
+            let accept = hello.into_stream(config).into_fallible();
+            // Held by the work, which goes on when the client's time is up.
+            drop(place);
+            accept
+        };
+        let accept = task::spawn_blocking(work).await;
+        let accept = accept.map_err(|error| (io::Error::other(error), None))?;
+        accept.await.map_err(|(error, io)| (error, Some(io)))
     }
 }
 
