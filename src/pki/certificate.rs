@@ -29,11 +29,11 @@ pub(crate) enum Use {
 }
 
 impl Use {
-    /// How long one is good for, in days, where nobody says so: a year; and for servers the longest that Apple's
-    /// clients accept from a private CA.
+    /// How long one is good for, in days, where nobody says so: a year; and for servers, with the day that [`validity`]
+    /// adds before, a day less than the 825 beyond which Apple's clients accept none, of a private CA either.
     pub(crate) fn days(self) -> u32 {
         match self {
-            Self::Server => 825,
+            Self::Server => 823,
             Self::Client => 365,
         }
     }
@@ -171,4 +171,16 @@ pub(super) fn alternative_names(names: &[Alternative]) -> Vec<u8> {
 pub(super) fn validity(now: u64, days: u32, ca_end: u64) -> (u64, u64) {
     let end = now.saturating_add(u64::from(days) * DAY);
     (now.saturating_sub(DAY), end.min(ca_end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Theirs refuse 825 days and a second (and one that is valid at its last second, too, is valid for a second more).
+    #[test]
+    fn a_server_certificate_is_not_too_long_for_apples_clients() {
+        let (from, until) = validity(2_000_000_000, Use::Server.days(), u64::MAX);
+        assert!(until - from < 825 * DAY);
+    }
 }

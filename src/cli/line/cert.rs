@@ -107,7 +107,7 @@ pub(crate) struct New {
     /// One more name: dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; can be said several times
     #[arg(long, value_name = "NAME")]
     pub(crate) san: Vec<String>,
-    /// How long it is good for [default: 365 for a client, 825 for a server]
+    /// How long it is good for [default: 365 for a client, 823 for a server]
     #[arg(long, value_parser = clap::value_parser!(u32).range(DAYS))]
     pub(crate) days: Option<u32>,
     /// The kind of its key

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use rustls::pki_types::pem::PemObject as _;
+
 use crate::tls::{client_config, first};
 
 use super::*;
@@ -51,6 +53,18 @@ async fn the_first_start_makes_a_certificate_that_clients_can_trust() {
     assert!(other.is_err());
 }
 
+/// Theirs refuse 825 days and a second (and one that is valid at its last second, too, is valid for a second more).
+#[test]
+fn the_first_certificate_is_not_too_long_for_apples_clients() {
+    let folder = Folder::new();
+    start(&folder).unwrap();
+    let der = CertificateDer::from_pem_file(folder.path("tls/server.crt")).unwrap();
+    let certificate = crate::tls::x509::Certificate::parse(&der).unwrap();
+    let (from, until) = (certificate.not_before, certificate.not_after);
+    let lifetime = until.to_unix_duration() - from.to_unix_duration();
+    assert!(lifetime.as_secs() < 825 * 86400, "{lifetime:?}");
+}
+
 #[test]
 fn it_is_kept_and_renewed_in_time() {
     let folder = Folder::new();
@@ -59,9 +73,9 @@ fn it_is_kept_and_renewed_in_time() {
     let names = ["ca.crt", "ca.key", "server.key"];
     let (certificate, rest) = (read("server.crt"), names.map(read));
     start(&folder).unwrap();
-    first::ensure(folder.as_ref(), now_plus(825 - 32)).unwrap();
+    first::ensure(folder.as_ref(), now_plus(823 - 32)).unwrap();
     assert_eq!(read("server.crt"), certificate);
-    first::ensure(folder.as_ref(), now_plus(825 - 30)).unwrap();
+    first::ensure(folder.as_ref(), now_plus(823 - 30)).unwrap();
     assert_ne!(read("server.crt"), certificate);
     assert_eq!(names.map(read), rest);
     let files = first::files(folder.as_ref());
