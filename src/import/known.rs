@@ -91,7 +91,7 @@ const NO_EFFECT: &[Known] = &[
     ),
     (
         "ssl_verify_depth",
-        "a chain is followed to the CAs of client_ca, as long as it is",
+        "a chain is followed to the CAs of client_ca, past six others at most",
     ),
     ("ssl_early_data", "there is no early data"),
     (

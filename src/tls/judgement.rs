@@ -94,6 +94,12 @@ impl Trust {
                 format!("its RSA key has {bits} bits, fewer than 2048"),
             ));
         }
+        if !certificate.may_sign_handshakes() {
+            return Err(Fault::new(
+                CertificateError::InvalidPurpose,
+                "its key usage does not allow signatures",
+            ));
+        }
         if certificate.version == 1 {
             self.version_1(certificate, now)
         } else {
@@ -288,10 +294,13 @@ fn fault(certificate: &Certificate<'_>, error: &webpki::Error) -> Fault {
             Alert::UnknownIssuer,
             "none of the CAs in the client CA file issued it".to_owned(),
         ),
+        Cause::PathLenConstraintViolated => (
+            Alert::UnknownIssuer,
+            "its chain is longer than a CA in it allows".to_owned(),
+        ),
         Cause::MaximumPathDepthExceeded
         | Cause::MaximumPathBuildCallsExceeded
-        | Cause::MaximumSignatureChecksExceeded
-        | Cause::PathLenConstraintViolated => (
+        | Cause::MaximumSignatureChecksExceeded => (
             Alert::UnknownIssuer,
             format!("its chain is too long: {error}"),
         ),
@@ -299,9 +308,14 @@ fn fault(certificate: &Certificate<'_>, error: &webpki::Error) -> Fault {
             Alert::InvalidPurpose,
             "its extended key usage is not client authentication".to_owned(),
         ),
-        Cause::CaUsedAsEndEntity | Cause::EndEntityUsedAsCa => {
-            (Alert::InvalidPurpose, format!("{error}"))
-        }
+        Cause::CaUsedAsEndEntity => (
+            Alert::InvalidPurpose,
+            "it is the certificate of a CA".to_owned(),
+        ),
+        Cause::EndEntityUsedAsCa => (
+            Alert::InvalidPurpose,
+            "a certificate above it is not one of a CA".to_owned(),
+        ),
         Cause::UnsupportedSignatureAlgorithmContext(_)
         | Cause::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => (
             Alert::InvalidPurpose,

@@ -186,6 +186,13 @@ impl<'a> Certificate<'a> {
             .map(|constraints| constraints.ca)
     }
 
+    /// Whether the key may sign a handshake (RFC 5246 section 7.4.6, RFC 8446 section 4.4.2.2); key agreement counts too,
+    /// as with OpenSSL. Without the extension it may.
+    pub(super) fn may_sign_handshakes(&self) -> bool {
+        self.extension::<KeyUsage>(KEY_USAGE)
+            .is_none_or(|usage| usage.digital_signature() || usage.key_agreement())
+    }
+
     /// Whether the key may sign certificates. Without the extension it may.
     pub(crate) fn may_sign_certificates(&self) -> bool {
         self.extension::<KeyUsage>(KEY_USAGE)

@@ -150,6 +150,14 @@ async fn t6_a_bad_certificate_gets_its_alert_and_a_line_for_the_log() {
             "UnsupportedCertificate",
         ),
         (
+            "a key that may not sign",
+            with(&ca, |params| {
+                params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
+            }),
+            "does not allow signatures",
+            "UnsupportedCertificate",
+        ),
+        (
             "another CA",
             with(&Ca::new("other ca"), |_| {}),
             "none of the CAs",
@@ -173,7 +181,7 @@ async fn t6_a_bad_certificate_gets_its_alert_and_a_line_for_the_log() {
             with(&ca, |params| {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             }),
-            "CaUsedAsEndEntity",
+            "certificate of a CA",
             "UnsupportedCertificate",
         ),
         ("chain too long", too_deep, "chain is too long", "UnknownCA"),

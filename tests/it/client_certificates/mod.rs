@@ -1,6 +1,7 @@
 //! Client certificates through the front door, with the very files that seed 002's commands make: an RSA 8192 CA and
 //! X.509 v1 leaves.
 
+mod matrix;
 mod revocation;
 
 use std::fs;
@@ -113,10 +114,15 @@ struct Front {
 impl Front {
     /// `tls` are more lines of `[listener.tls]`, `rest` comes at the end.
     fn new(tls: &str, rest: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let ca = seed().path("client-ca.cert");
+        let ca = format!("client_ca = \"{}\"\nclient_auth", ca.display());
+        Self::of_any_ca(&tls.replace("client_auth", &ca), rest, prepare)
+    }
+
+    /// The same without the CA of the seed.
+    fn of_any_ca(tls: &str, rest: &str, prepare: impl FnOnce(&Path)) -> Self {
         let (authority, origin) = (Authority::new("front"), Origin::start());
         let pair = authority.server();
-        let ca = seed().path("client-ca.cert");
-        let ca = ca.display();
         let toml = format!(
             "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n\
              {tls}\n[log]\nlevel = \"debug\"\n[upstream]\nurl = \"{}\"\n{rest}",
@@ -124,7 +130,6 @@ impl Front {
             pair.key.display(),
             origin.url()
         );
-        let toml = toml.replace("client_auth", &format!("client_ca = \"{ca}\"\nclient_auth"));
         let program = Program::start_with(&toml, |dir| {
             fs::write(dir.join("htpasswd"), "ann:{PLAIN}secret\n").unwrap();
             prepare(dir);
