@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Makes a folder, and those above it, for the owner alone; one that is there stays as it is.
@@ -38,6 +38,19 @@ pub(crate) fn fill(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Takes from everybody but owner and group what they may do with a file, and tells whether that was anything: a backup
+/// that was put back may have lost the mode that it was made with.
+pub(crate) fn withdraw(path: &Path) -> io::Result<bool> {
+    let mut permissions = fs::metadata(path)?.permissions();
+    let mode = permissions.mode();
+    if mode & 0o007 == 0 {
+        return Ok(false);
+    }
+    permissions.set_mode(mode & !0o007);
+    fs::set_permissions(path, permissions)?;
+    Ok(true)
+}
+
 /// Brings the names in a folder to the disk.
 pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     let here = Path::new(".");
@@ -51,7 +64,7 @@ pub(crate) fn sync(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

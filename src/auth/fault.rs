@@ -169,6 +169,14 @@ pub(crate) enum Warning {
         /// The file.
         path: PathBuf,
     },
+    /// Everybody on the machine could read the key of our own.
+    #[error(
+        "{path:?} could be read by everybody on this machine, who could then make tokens; that right is taken away now. If somebody may have used it, move the file away: another key is made, and tokens of this one are refused"
+    )]
+    KeyWasExposed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The keys of before cannot be kept.
     #[error(
         "{path:?} cannot be kept ({why}): tokens are refused after the key was changed and the gate restarted, and clients must ask for new ones"

@@ -18,7 +18,7 @@ use rustls::pki_types::UnixTime;
 use crate::config::CertificateFiles;
 use crate::state;
 
-use super::error::Error;
+use super::error::{Error, Warning};
 use super::file;
 use super::x509::{Certificate, unix};
 
@@ -71,6 +71,17 @@ pub(super) fn ensure(state_dir: &Path, now: UnixTime) -> Result<CertificateFiles
         },
     }
     Ok(server)
+}
+
+/// Takes the keys from the eyes of everybody on the machine, and tells of those that were open to them. Where that fails,
+/// whoever reads the key tells.
+pub(super) fn withdraw(state_dir: &Path) -> Vec<Warning> {
+    let keys = ["ca.key", "server.key"].map(|name| state_dir.join("tls").join(name));
+    let open = keys
+        .iter()
+        .filter(|key| state::withdraw(key).unwrap_or(false));
+    open.map(|key| Warning::new(key, "everybody on this machine could read this key; that right is taken away now. If somebody may have used it, remove the folder, so that everything is made anew (clients must then trust the new ca.crt)"))
+        .collect()
 }
 
 fn half(dir: &Path, there: &str, missing: &str) -> Error {

@@ -223,7 +223,9 @@ fn default_material(
         without => without.err().map(|faults| unusable(settings, &faults)),
     };
     let files = first::ensure(source.state_dir, now).map_err(|fault| vec![fault])?;
+    let withdrawn = first::withdraw(source.state_dir);
     let (material, mut warnings) = Material::load(&files, &crypto, now)?;
+    warnings.extend(withdrawn);
     warnings.extend(doubt);
     Ok((material, warnings))
 }

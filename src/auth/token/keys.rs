@@ -67,7 +67,12 @@ impl Keys {
         if settings.signing_key.is_none() && !path.exists() {
             make(&path)?;
         }
+        // What we made ourselves we set right ourselves; where that fails, and of any other key, `read` tells.
+        let withdrawn = settings.signing_key.is_none() && state::withdraw(&path).unwrap_or(false);
         let (mut keys, mut warnings) = read(&path)?;
+        if withdrawn {
+            warnings.push(Warning::KeyWasExposed { path });
+        }
         let gone = now + settings.lifetime.as_secs() + GRACE;
         for old in before.into_iter().flat_map(|before| &before.believed) {
             let until = old.until.unwrap_or(gone);

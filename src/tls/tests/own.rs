@@ -66,6 +66,31 @@ fn the_first_certificate_is_not_too_long_for_apples_clients() {
 }
 
 #[test]
+fn c10_keys_that_everybody_could_read_are_set_right_and_named() {
+    let folder = Folder::new();
+    start(&folder).unwrap();
+    let keys = ["ca.key", "server.key"].map(|name| folder.path("tls").join(name));
+    for key in &keys {
+        fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let mut settings = settings(first::files(folder.as_ref()));
+    settings.certificate = None;
+    let load = || {
+        let (_, warnings) =
+            ServerTls::load(&settings, true, folder.as_ref(), &Challenges::default()).unwrap();
+        warnings
+    };
+    let warnings = load();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for (warning, key) in warnings.iter().zip(&keys) {
+        assert_eq!(&warning.path, key);
+        assert!(warning.text.contains("taken away"), "{warning:?}");
+        assert_eq!(mode(key), 0o640);
+    }
+    assert_eq!(load(), []);
+}
+
+#[test]
 fn it_is_kept_and_renewed_in_time() {
     let folder = Folder::new();
     start(&folder).unwrap();

@@ -145,11 +145,18 @@ fn given_keys_are_read_in_both_forms_and_further_ones_are_believed() {
 }
 
 #[test]
-fn c10_a_key_that_everybody_can_read_is_warned_of() {
+fn c10_a_key_that_everybody_can_read_is_warned_of_and_our_own_is_set_right() {
     let folder = tempfile::tempdir().unwrap();
     drop(tokens(&folder));
     let path = folder.path().join("token.key");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).unwrap();
+    let (_, warnings) = Tokens::load(&settings(Some(path.clone())), folder.path(), None).unwrap();
+    assert_eq!(warnings, [Warning::KeyExposed { path: path.clone() }]);
+    assert_eq!(mode(), 0o646, "one that was named is its owner's");
     let (_, warnings) = Tokens::load(&settings(None), folder.path(), None).unwrap();
-    assert_eq!(warnings, [Warning::KeyExposed { path }]);
+    assert_eq!(warnings, [Warning::KeyWasExposed { path: path.clone() }]);
+    assert_eq!(mode(), 0o640);
+    let (_, warnings) = Tokens::load(&settings(None), folder.path(), None).unwrap();
+    assert_eq!(warnings, []);
 }
