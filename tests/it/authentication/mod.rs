@@ -6,11 +6,8 @@ mod headers;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -193,71 +190,6 @@ fn a5_c7_n59_users_come_change_and_go_without_a_restart_and_a_broken_file_change
     program.err_times("reload: reloaded", 2);
     assert_eq!(login(&mut dialog, "bob", "new").status, 401, "removed");
     assert_eq!(login(&mut dialog, "ann", "changed").status, 200);
-}
-
-#[test]
-fn a3_n22_a_flood_of_guesses_is_told_to_wait_and_honest_people_are_served() {
-    const GUESSERS: usize = 32;
-    let origin = Origin::start();
-    let toml = toml(&origin, &format!("{ASK}[limits]\npassword_checks = 1\n"));
-    let gate = Gate::start_with(&toml, |dir| {
-        let file = format!(
-            "ann:{}\nbob:{}\n",
-            bcrypt("secret", 12),
-            bcrypt("builder", 6)
-        );
-        fs::write(dir.join("htpasswd"), file).unwrap();
-    });
-    let address = gate.address();
-    let mut ann = Dialog::tcp(address);
-    assert_eq!(login(&mut ann, "ann", "secret").status, 200);
-    let refused = AtomicUsize::new(0);
-    let running = AtomicUsize::new(GUESSERS);
-    thread::scope(|scope| {
-        for guesser in 0..GUESSERS {
-            let (refused, running) = (&refused, &running);
-            scope.spawn(move || {
-                let mut dialog = Dialog::tcp(address);
-                for guess in 0..6 {
-                    let answer = login(&mut dialog, "ann", &format!("{guesser}-{guess}"));
-                    if answer.status == 429 {
-                        let wait = answer.header("retry-after").unwrap();
-                        assert!(wait.parse::<u64>().unwrap() > 0);
-                        assert!(answer.text().contains("TOOMANYREQUESTS"));
-                        refused.fetch_add(1, Ordering::Relaxed);
-                    } else {
-                        assert_eq!(answer.status, 401);
-                    }
-                }
-                running.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
-        let mut times = Vec::new();
-        while running.load(Ordering::Relaxed) > 0 {
-            let begun = tokio::time::Instant::now();
-            assert_eq!(login(&mut ann, "ann", "secret").status, 200, "remembered");
-            times.push(begun.elapsed());
-            if times.len() == 20 {
-                // From another address, and not remembered yet.
-                assert_eq!(login(&mut elsewhere(address), "bob", "builder").status, 200);
-            }
-        }
-        times.sort();
-        let p95 = times[times.len() * 95 / 100];
-        assert!(p95.as_millis() < 500, "{p95:?} of {}", times.len());
-    });
-    assert!(refused.load(Ordering::Relaxed) > 0);
-}
-
-/// A connection from 127.0.0.2.
-fn elsewhere(address: SocketAddr) -> Dialog {
-    use socket2::{Domain, Socket, Type};
-
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0));
-    socket.bind(&own.into()).unwrap();
-    socket.connect(&address.into()).unwrap();
-    Dialog::connected(socket.into())
 }
 
 #[test]

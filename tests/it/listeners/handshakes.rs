@@ -1,5 +1,9 @@
 //! The handshake: certificates by name, versions, and everything that is no handshake.
 
+use crate::support::figures::{BAD_INPUTS, tell};
+use crate::support::hello;
+use crate::support::scrape::Scrape;
+
 use super::*;
 
 /// `openssl s_client` to this address; it ends with its empty input.
@@ -165,30 +169,100 @@ fn t5_n25_garbage_in_the_handshake_harms_nobody() {
 }
 
 #[test]
-fn t4_n26_a_stalled_handshake_is_closed_in_time_and_holds_up_nobody() {
+fn t3_old_versions_and_broken_suites_meet_an_alert_and_are_counted() {
+    const GOOD: u16 = 0xc02b;
     let origin = Origin::start();
-    let authority = Authority::new("stall");
-    let gate = Gate::start(&format!(
-        "{}{}[timeouts]\nhandshake = \"2s\"\n",
+    let authority = Authority::new("suites");
+    let program = Program::start(&format!(
+        "{}[admin]\naddress = \"127.0.0.1:0\"\n{}",
         tls_listener(&authority.server()),
         rest(&origin)
     ));
-    let client = Tls::new(authority.ca(), NAME);
-    let begun = tokio::time::Instant::now();
-    let mut stalled = [
-        &b""[..],
-        b"\x16",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    ]
-    .map(|bytes| {
-        let mut dialog = Dialog::tcp(gate.address());
-        dialog.send(bytes).unwrap();
-        dialog
-    });
-    assert_eq!(Dialog::tls(gate.address(), &client).get("/v2/").status, 200);
-    for dialog in &mut stalled {
-        dialog.is_closed();
+    let first_bytes = |version, suites: &[u16]| {
+        let mut dialog = Dialog::tcp(program.address(0));
+        dialog.send(&hello::offering(version, suites)).unwrap();
+        dialog.take(7).unwrap()
+    };
+    let record = first_bytes([3, 3], &[GOOD])[0];
+    assert_eq!(
+        record, 22,
+        "nothing is wrong with these hellos but one thing"
+    );
+    // RFC 8446 section 6: an alert, fatal, `handshake_failure`
+    let broken = [21, 2, 40];
+    let rows: [(&str, [u8; 2], &[u16]); 14] = [
+        ("SSL 3", [3, 0], &[0x0004, 0x000a, 0x002f, GOOD]),
+        ("TLS 1.0", [3, 1], &[0x002f, 0xc009, GOOD]),
+        ("TLS 1.1", [3, 2], &[0x002f, 0xc009, GOOD]),
+        ("null", [3, 3], &[0x0001, 0x0002, 0x003b, 0xc006, 0xc010]),
+        ("export", [3, 3], &[0x0003, 0x0006, 0x0008, 0x0014, 0x0062]),
+        ("RC4", [3, 3], &[0x0004, 0x0005, 0xc007, 0xc011]),
+        ("DES", [3, 3], &[0x0009, 0x0015]),
+        ("3DES", [3, 3], &[0x000a, 0x0016, 0xc008, 0xc012]),
+        ("anonymous", [3, 3], &[0x0018, 0x0034, 0xc018, 0x00a6]),
+        ("CBC", [3, 3], &[0x002f, 0x003c, 0xc009, 0xc023, 0xc024]),
+        ("without forward secrecy", [3, 3], &[0x009c, 0x009d]),
+        ("finite fields", [3, 3], &[0x0033, 0x009e, 0xccaa]),
+        ("eight bytes of tag", [3, 3], &[0xc0ac, 0xc0ae]),
+        ("none at all", [3, 3], &[0x00ff]),
+    ];
+    for (what, version, suites) in rows {
+        let answer = first_bytes(version, suites);
+        assert_eq!([answer[0], answer[5], answer[6]], broken, "{what}");
     }
-    let waited = begun.elapsed().as_secs_f64();
-    assert!((1.9..15.0).contains(&waited), "{waited}");
+    let count = f64::from(u32::try_from(rows.len()).unwrap());
+    let scrape = Scrape::until(program.admin(), "all are counted", |told| {
+        told.sum(
+            "dockgate_handshake_failures_total",
+            &["reason=\"protocol\""],
+        ) >= count
+    });
+    scrape.is(
+        "dockgate_handshake_failures_total",
+        &["reason=\"protocol\""],
+        count,
+    );
+    program.err_times("handshake failed", rows.len());
+    let client = Tls::new(authority.ca(), NAME);
+    assert_eq!(
+        Dialog::tls(program.address(0), &client).get("/v2/").status,
+        200
+    );
+    tell(BAD_INPUTS, rows.len());
+}
+
+#[test]
+fn t5_n25_no_second_handshake_and_no_early_data() {
+    if !peers::need(&["openssl"]) {
+        return;
+    }
+    let origin = Origin::start();
+    let authority = Authority::new("twice");
+    let gate = Gate::start(&format!(
+        "{}{}",
+        tls_listener(&authority.server()),
+        rest(&origin)
+    ));
+    let address = gate.address();
+    let s_client = |input: &str, arguments: &str| {
+        let script = format!("printf '{input}' | openssl s_client -connect {address} {arguments}");
+        process::run(Command::new("sh").args(["-c", &script]))
+    };
+    // A line with `R` alone has s_client begin another handshake.
+    s_client("R\\n", "-tls1_2").fails_saying("no renegotiation", "it is refused with its alert");
+    let folder = TempDir::new().unwrap();
+    let (session, early) = (folder.path().join("session"), folder.path().join("early"));
+    let request = "GET /v2/early/tags/list HTTP/1.1\r\nHost: gate\r\n\r\n";
+    fs::write(&early, request).unwrap();
+    let ping = "GET /_ping HTTP/1.1\\r\\nHost: gate\\r\\nConnection: close\\r\\n\\r\\n";
+    let (session, early) = (session.display(), early.display());
+    s_client(ping, &format!("-tls1_3 -ign_eof -sess_out {session}"))
+        .succeeds("a session is begun")
+        .says("Max Early Data: 0", "and its ticket takes no early data");
+    s_client(
+        ping,
+        &format!("-tls1_3 -ign_eof -sess_in {session} -early_data {early}"),
+    )
+    .says("Early data was not sent", "so none is sent");
+    assert!(origin.seen().is_empty());
 }

@@ -17,6 +17,7 @@ pub mod flow;
 pub mod frames;
 pub mod fronts;
 pub mod gate;
+pub mod hello;
 pub mod house;
 pub mod image;
 pub mod memory;
