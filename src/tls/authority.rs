@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::VerifiedPath;
 
 use super::error::{Error, Warning, date};
 use super::file;
@@ -87,6 +88,24 @@ impl Trust {
         authorities.chain([configured]).chain(lists)
     }
 
+    /// Whether the root at the end of a path lets so many CAs stand below it. webpki asks this of every other CA; of a root
+    /// it knows name, key and name constraints alone.
+    pub(super) fn allows(&self, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+        let (anchor, between) = (path.anchor(), path.intermediate_certificates());
+        let below = between.filter(|ca| ca.subject() != ca.issuer()).count();
+        let roots = self.authorities.iter().filter(|authority| authority.root);
+        let allowed = roots.filter_map(Authority::certificate).any(|root| {
+            root.subject == anchor.subject.as_ref()
+                && root.key.ends_with(&anchor.subject_public_key_info)
+                && root.path_length().is_none_or(|most| below <= most)
+        });
+        if allowed {
+            Ok(())
+        } else {
+            Err(webpki::Error::PathLenConstraintViolated)
+        }
+    }
+
     fn new(path: &Path, authorities: Vec<Authority>, lists: Option<Lists>) -> Result<Self, Error> {
         let mut anchors = Vec::new();
         let mut intermediates = Vec::new();
@@ -95,6 +114,9 @@ impl Trust {
             let Some(certificate) = authority.certificate() else {
                 continue;
             };
+            if !certificate.may_be_client() {
+                continue;
+            }
             hints.push(DistinguishedName::in_sequence(certificate.subject));
             if !authority.root {
                 intermediates.push(authority.der.clone());
@@ -146,6 +168,13 @@ fn read(
     }
     if !faults.is_empty() {
         return Err(faults);
+    }
+    for certificate in parsed.iter().filter(|one| !one.may_be_client()) {
+        let subject = certificate.subject_text();
+        let text = format!(
+            "the CA {subject} is not for clients (extended key usage): client certificates that it issued are refused"
+        );
+        warnings.push(Warning::new(path, text));
     }
     for certificate in &parsed {
         let when = if now > unix(certificate.not_after) {

@@ -142,7 +142,7 @@ impl Trust {
                 now,
                 KeyUsage::client_auth(),
                 revocation,
-                None,
+                Some(&|path| self.allows(path)),
             )
             .map(|_| ())
             .map_err(|error| fault(certificate, &error))
@@ -186,6 +186,9 @@ impl Trust {
                 CertificateError::InvalidPurpose,
                 "its CA may not issue client certificates",
             ));
+        }
+        if issuer.path_length().is_some_and(|most| depth > most) {
+            return Err(Fault::new(CertificateError::UnknownIssuer, TOO_LONG));
         }
         if issuer.has_name_constraints() {
             return Err(Fault::new(
@@ -255,6 +258,7 @@ impl Trust {
     }
 }
 
+const TOO_LONG: &str = "its chain is longer than a CA in it allows";
 const REVOKED: &str = "its issuer revoked it";
 const STALE: &str = "the revocation list of its issuer is too old";
 const NO_LIST: &str = "its issuer has no revocation list in the file";
@@ -294,10 +298,7 @@ fn fault(certificate: &Certificate<'_>, error: &webpki::Error) -> Fault {
             Alert::UnknownIssuer,
             "none of the CAs in the client CA file issued it".to_owned(),
         ),
-        Cause::PathLenConstraintViolated => (
-            Alert::UnknownIssuer,
-            "its chain is longer than a CA in it allows".to_owned(),
-        ),
+        Cause::PathLenConstraintViolated => (Alert::UnknownIssuer, TOO_LONG.to_owned()),
         Cause::MaximumPathDepthExceeded
         | Cause::MaximumPathBuildCallsExceeded
         | Cause::MaximumSignatureChecksExceeded => (

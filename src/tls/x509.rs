@@ -186,6 +186,12 @@ impl<'a> Certificate<'a> {
             .map(|constraints| constraints.ca)
     }
 
+    /// How many CAs may stand between this one and a leaf, where it says so (RFC 5280 section 4.2.1.9).
+    pub(super) fn path_length(&self) -> Option<usize> {
+        let constraints = self.extension::<BasicConstraints>(BASIC_CONSTRAINTS)?;
+        constraints.path_len_constraint.map(usize::from)
+    }
+
     /// Whether the key may sign a handshake (RFC 5246 section 7.4.6, RFC 8446 section 4.4.2.2); key agreement counts too,
     /// as with OpenSSL. Without the extension it may.
     pub(super) fn may_sign_handshakes(&self) -> bool {

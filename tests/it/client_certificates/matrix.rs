@@ -105,6 +105,8 @@ struct Bench {
     narrow: Ca,
     /// May have no CA below it.
     flat: Ca,
+    /// Is for servers, and so is all that it issues.
+    servers: Ca,
     /// Its list is past its date.
     stale: Ca,
     /// The file of lists has none of it.
@@ -140,6 +142,9 @@ impl Bench {
             flat: Ca::new("flat ca", |params| {
                 params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
             }),
+            servers: Ca::new("servers ca", |params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            }),
             stale: Ca::new("stale ca", |_| {}),
             listless: Ca::new("listless ca", |_| {}),
             over: Ca::new("over ca", |params| {
@@ -158,6 +163,7 @@ impl Bench {
             &self.good,
             &self.narrow,
             &self.flat,
+            &self.servers,
             &self.stale,
             &self.listless,
             &self.over,
@@ -166,7 +172,13 @@ impl Bench {
     }
 
     fn lists(&self) -> String {
-        let fresh = [&self.good, &self.narrow, &self.flat, &self.over];
+        let fresh = [
+            &self.good,
+            &self.narrow,
+            &self.flat,
+            &self.servers,
+            &self.over,
+        ];
         fresh.map(|ca| ca.list(30, &[REVOKED])).concat() + &self.stale.list(-1, &[REVOKED])
     }
 
@@ -422,6 +434,12 @@ impl Bench {
             row(
                 "of a CA that has expired",
                 of("late", &self.over),
+                "unknown_ca",
+                "none of the CAs in the client CA file issued it",
+            ),
+            row(
+                "of a CA for servers alone",
+                of("of servers", &self.servers),
                 "unknown_ca",
                 "none of the CAs in the client CA file issued it",
             ),

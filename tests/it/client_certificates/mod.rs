@@ -61,11 +61,6 @@ fn seed() -> &'static Seed {
         openssl(dir.path(), "req -new -key client.key -out client.csr -batch -subj /commonName=docker-registry-client");
         openssl(dir.path(), "x509 -req -days 365 -in client.csr -CA client-ca.cert -CAkey client-ca.key -set_serial 01 -out client.cert");
         openssl(dir.path(), "x509 -in client.cert -noout -text").says("Version: 1 (0x0)", "a leaf of version 1");
-        fs::write(
-            dir.path().join("old.cnf"),
-            "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nCipherString = ALL@SECLEVEL=0\n",
-        )
-        .unwrap();
         Seed(Daemon::start::<&str>(dir, &[]))
     })
 }
@@ -132,6 +127,8 @@ impl Front {
         );
         let program = Program::start_with(&toml, |dir| {
             fs::write(dir.join("htpasswd"), "ann:{PLAIN}secret\n").unwrap();
+            let old = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nCipherString = ALL@SECLEVEL=0\n";
+            fs::write(dir.join("old.cnf"), old).unwrap();
             prepare(dir);
         });
         Self {
@@ -152,7 +149,7 @@ impl Front {
     fn curl(&self, pair: Option<&Pair>, arguments: &[&str]) -> Outcome {
         let port = self.program.address(0).port();
         // rustls has no keys and signatures of old, openssl does where it is told to.
-        let old = seed().path("old.cnf");
+        let old = self.program.path("old.cnf");
         let mut command = Command::new("curl");
         command
             .env("OPENSSL_CONF", old)
