@@ -710,23 +710,25 @@ actions = ["*"]
     }
 
     #[test]
-    fn r6_ten_thousand_rules_are_asked_in_no_time() {
+    fn r6_ten_thousand_rules_cost_ten_times_what_a_thousand_do() {
         use std::fmt::Write as _;
-        let mut text = String::new();
-        for n in 0..10_000 {
-            writeln!(text, "[[rule]]\nwho=[\"user:u{n}\",\"group:ci\"]\nrepositories=[\"**/x{n}/**\"]\nactions=[\"pull\"]").unwrap();
-        }
-        let acl = rules(&text);
         let ann = named("ann", &["ci"]);
         let name = ["a"; 60].join("/");
-        let begun = tokio::time::Instant::now();
-        for _ in 0..10 {
-            assert!(!acl.may(&ann, Action::Pull, Some(&name)));
-        }
-        assert!(
-            begun.elapsed() < std::time::Duration::from_secs(2),
-            "{:?}",
-            begun.elapsed()
-        );
+        // The quickest of some: others may be at work on the same machine.
+        let quickest = |count: usize| {
+            let mut text = String::new();
+            for n in 0..count {
+                writeln!(text, "[[rule]]\nwho=[\"user:u{n}\",\"group:ci\"]\nrepositories=[\"**/x{n}/**\"]\nactions=[\"pull\"]").unwrap();
+            }
+            let acl = rules(&text);
+            let times = (0..7).map(|_| {
+                let begun = tokio::time::Instant::now();
+                assert!(!acl.may(&ann, Action::Pull, Some(&name)));
+                begun.elapsed()
+            });
+            times.min().unwrap()
+        };
+        let (few, many) = (quickest(1000), quickest(10_000));
+        assert!(many < few * 40, "{few:?} and {many:?}");
     }
 }
