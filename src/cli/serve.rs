@@ -7,6 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::server::{Activated, Ended, Server, Source, commands};
 use crate::telemetry::Telemetry;
 use crate::telemetry::chain;
@@ -35,16 +36,17 @@ pub(super) fn run(named: Option<&Path>) -> u8 {
 }
 
 fn start(found: Found, sockets: Activated) -> u8 {
-    let telemetry = match Telemetry::start(&found.loaded.config.log) {
+    let metrics = Metrics::new();
+    let telemetry = match Telemetry::start(&found.loaded.config.log, metrics.log_lines_lost()) {
         Ok(telemetry) => telemetry,
         Err(fault) => return failed(&fault),
     };
-    let code = serve(found, sockets);
+    let code = serve(found, sockets, metrics);
     telemetry.flush(LAST_WORDS);
     code
 }
 
-fn serve(found: Found, sockets: Activated) -> u8 {
+fn serve(found: Found, sockets: Activated, metrics: Metrics) -> u8 {
     for note in &found.loaded.notes {
         info!("{note}");
     }
@@ -56,7 +58,7 @@ fn serve(found: Found, sockets: Activated) -> u8 {
     if let Err(fault) = first_start::ensure(&config) {
         return failed(&fault);
     }
-    let loaded = Server::load(config.clone());
+    let loaded = Server::load_counting(config.clone(), metrics);
     let server = match loaded.and_then(|server| server.activated(sockets)) {
         Ok(server) => server,
         Err(faults) => return wrong(&faults),

@@ -96,7 +96,8 @@ struct All {
     reload_time: Level,
     ready: Numbers<Part>,
     panics: Count,
-    lines_lost: Count,
+    access_lines_lost: Count,
+    log_lines_lost: Count,
     dates: Dates,
 }
 
@@ -117,7 +118,8 @@ impl Metrics {
             reload_time: Level::default(),
             ready: Numbers::gauges(),
             panics,
-            lines_lost: Count::default(),
+            access_lines_lost: Count::default(),
+            log_lines_lost: Count::default(),
             dates: Dates::default(),
             registry,
         };
@@ -155,8 +157,13 @@ impl Metrics {
     }
 
     /// Lines of the access log that nobody will read.
-    pub(crate) fn lines_lost(&self) -> Count {
-        self.0.lines_lost.clone()
+    pub(crate) fn access_lines_lost(&self) -> Count {
+        self.0.access_lines_lost.clone()
+    }
+
+    /// Lines of the log that nobody will read.
+    pub(crate) fn log_lines_lost(&self) -> Count {
+        self.0.log_lines_lost.clone()
     }
 
     /// A reload ended.
@@ -231,8 +238,13 @@ impl All {
         );
         registry.register(
             "access_log_lines_lost",
-            "Lines of the access log that are lost, because standard output was stuck or gone",
-            self.lines_lost.clone(),
+            "Lines of the access log that are lost, because standard output was stuck, full or gone",
+            self.access_lines_lost.clone(),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Lines of the log that are lost, because standard error was stuck, full or gone",
+            self.log_lines_lost.clone(),
         );
         registry.register("build_info", "1; the labels say what runs", build());
         registry.register_collector(Box::new(self.dates.clone()));

@@ -115,8 +115,12 @@ impl Server {
     /// # Errors
     /// One line for each fault of each file.
     pub fn load(config: Config) -> Result<Self, Vec<String>> {
-        let metrics = Metrics::new();
-        let start = |format| AccessLog::start(format, metrics.lines_lost());
+        Self::load_counting(config, Metrics::new())
+    }
+
+    /// The same, where something has been counted before.
+    pub(crate) fn load_counting(config: Config, metrics: Metrics) -> Result<Self, Vec<String>> {
+        let start = |format| AccessLog::start(format, metrics.access_lines_lost());
         let access_log = config.log.access.map(start).transpose();
         let access_log =
             access_log.map_err(|e| vec![format!("log.access: no thread to write it: {e}")])?;

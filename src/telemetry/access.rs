@@ -4,7 +4,9 @@
 //! a line, which holds everything. Field names of the JSON form are the constants of `super::field`.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -103,9 +105,11 @@ impl AccessLog {
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// When the system has no thread to give, or no file descriptor.
     pub(crate) fn start(format: AccessFormat, lost: Count) -> io::Result<Self> {
-        Self::to(io::stdout(), format, TimeZone::system(), lost)
+        // Past the buffer of the standard library, which keeps pieces of lines that a full disk refused.
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Self::to(out, format, TimeZone::system(), lost)
     }
 
     fn to(

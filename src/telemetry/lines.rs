@@ -63,6 +63,7 @@ impl Lines {
             receiver,
             shared: Arc::clone(&shared),
             out,
+            torn: false,
         };
         thread::Builder::new()
             .name(name.to_owned())
@@ -117,6 +118,8 @@ struct Writer<W> {
     receiver: Receiver<Command>,
     shared: Arc<Shared>,
     out: W,
+    /// The stream failed in the middle of a line.
+    torn: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -138,14 +141,8 @@ impl<W: Write> Writer<W> {
                     .then(|| self.receiver.try_recv().ok())
                     .flatten();
             }
-            if self
-                .out
-                .write_all(&batch)
-                .and_then(|()| self.out.flush())
-                .is_err()
-            {
-                self.shared.lose(lines);
-            }
+            let through = self.write(&batch);
+            self.shared.lose(lines - through.min(lines));
             self.shared
                 .waiting
                 .fetch_sub(batch.len(), Ordering::Relaxed);
@@ -154,6 +151,43 @@ impl<W: Write> Writer<W> {
             for done in flushed {
                 // Whoever asked may have lost patience.
                 let _ = done.try_send(());
+            }
+        }
+    }
+
+    /// Writes whole lines, and tells how many of them the stream took. One that it took a part of is lost, and what
+    /// comes after begins a line of its own: a disk that was full for a moment spoils no line but those that it missed.
+    fn write(&mut self, mut batch: &[u8]) -> u64 {
+        if batch.is_empty() || (self.torn && self.write_some(b"\n").is_err()) {
+            return 0;
+        }
+        self.torn = false;
+        let mut through = 0;
+        while let Ok(count @ 1..) = self.write_some(batch) {
+            let (written, rest) = batch.split_at(count.min(batch.len()));
+            through += written.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.torn = !written.ends_with(b"\n");
+            batch = rest;
+            if batch.is_empty() {
+                break;
+            }
+        }
+        match self.out.flush() {
+            Ok(()) => through,
+            Err(_) => 0,
+        }
+    }
+
+    /// As much as the stream takes at once; it may have to be waited for.
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.out.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody who shares the stream has made it so.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                done => return done,
             }
         }
     }
@@ -236,7 +270,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_stuck_stream_costs_bounded_memory_and_no_time() {
+    fn p3_a_stuck_stream_costs_bounded_memory_and_no_time() {
         let (release, out) = stuck();
         let lines = Lines::start("test", out, Count::default()).unwrap();
         let pushed = (0..10_000).filter(|_| lines.push(vec![b'x'; 1024])).count();
@@ -249,8 +283,49 @@ pub(super) mod tests {
         assert!(lines.push(b"on again\n".to_vec()));
     }
 
+    /// A disk with so much room.
+    #[derive(Clone)]
+    struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (room, kept) = &mut *self.0.lock().unwrap();
+            let some = bytes.len().min(*room);
+            if some == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            *room -= some;
+            kept.extend_from_slice(&bytes[..some]);
+            Ok(some)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
-    fn lines_that_a_dead_stream_refuses_are_counted() {
+    fn p3_a_full_disk_spoils_no_line_but_those_that_it_missed() {
+        let disk = Disk(Arc::new(Mutex::new((13, Vec::new()))));
+        let lines = Lines::start("test", disk.clone(), Count::default()).unwrap();
+        for line in ["one\n", "two\n", "three and more\n", "four\n"] {
+            assert!(lines.push(line.into()));
+            assert!(lines.flush(PATIENCE));
+        }
+        assert_eq!(lines.take_lost(), 2);
+        disk.0.lock().unwrap().0 = 1000;
+        assert!(lines.push("five\n".into()) && lines.push("six\n".into()));
+        assert!(lines.flush(PATIENCE));
+        assert_eq!(lines.take_lost(), 0);
+        let kept = disk.0.lock().unwrap().1.clone();
+        assert_eq!(
+            String::from_utf8(kept).unwrap(),
+            "one\ntwo\nthree\nfive\nsix\n"
+        );
+    }
+
+    #[test]
+    fn p3_lines_that_a_dead_stream_refuses_are_counted() {
         let lines = Lines::start("test", Gone, Count::default()).unwrap();
         for _ in 0..7 {
             assert!(lines.push(b"line\n".to_vec()));

@@ -12,8 +12,10 @@ mod redact;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
 
+use tracing::error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
@@ -46,22 +48,27 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts the log: from here on events of every room are written to standard error.
+    /// Starts the log: from here on events of every room are written to standard error, panics among them. Lines that
+    /// are lost are counted in `lost`.
     ///
     /// # Errors
     ///
     /// When there is no thread for it, or a log is running in this process already.
-    pub(crate) fn start(log: &Log) -> Result<Self, Error> {
-        let (telemetry, subscriber) = Self::build(log, io::stderr()).map_err(Error::Thread)?;
+    pub(crate) fn start(log: &Log, lost: Count) -> Result<Self, Error> {
+        let (telemetry, subscriber) =
+            Self::build(log, io::stderr(), lost).map_err(Error::Thread)?;
         subscriber.try_init().map_err(Error::Started)?;
+        // What the standard library writes has line feeds, is no JSON, and waits for a stream that is stuck.
+        panic::set_hook(Box::new(|panic| tell(panic)));
         Ok(telemetry)
     }
 
     fn build(
         log: &Log,
         out: impl io::Write + Send + 'static,
+        lost: Count,
     ) -> io::Result<(Self, impl tracing::Subscriber + Send + Sync)> {
-        let lines = Lines::start("log", out, Count::default())?;
+        let lines = Lines::start("log", out, lost)?;
         let writer = LineWriter {
             lines: lines.clone(),
             format: log.format,
@@ -80,6 +87,19 @@ impl Telemetry {
     pub(crate) fn flush(&self, patience: Duration) -> bool {
         self.lines.flush(patience)
     }
+}
+
+/// A panic as an event. Whoever catches it says what it was about.
+fn tell(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let what = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let place = panic.location().map(ToString::to_string);
+    error!(
+        panic = what.unwrap_or("without a message"),
+        place = place.as_deref().unwrap_or("unknown"),
+        "a panic: a fault of dockgate itself; please report it"
+    );
 }
 
 /// An error and what caused it, in one line: the form in which every room and command tells of one.
@@ -206,7 +226,8 @@ mod tests {
         for format in [LogFormat::Text, LogFormat::Json] {
             let memory = Memory::default();
             let (telemetry, subscriber) =
-                Telemetry::build(&log(Level::Info, format), memory.clone()).unwrap();
+                Telemetry::build(&log(Level::Info, format), memory.clone(), Count::default())
+                    .unwrap();
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(user = hostile, detail = %hostile, "refused {hostile}");
             });
@@ -228,8 +249,12 @@ mod tests {
     #[test]
     fn libraries_speak_up_from_warnings_on() {
         let memory = Memory::default();
-        let (telemetry, subscriber) =
-            Telemetry::build(&log(Level::Debug, LogFormat::Text), memory.clone()).unwrap();
+        let (telemetry, subscriber) = Telemetry::build(
+            &log(Level::Debug, LogFormat::Text),
+            memory.clone(),
+            Count::default(),
+        )
+        .unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::trace!("first");
             tracing::debug!("second");
@@ -245,8 +270,12 @@ mod tests {
     #[test]
     fn what_peers_make_a_library_say_does_not_fill_the_log() {
         let memory = Memory::default();
-        let (telemetry, subscriber) =
-            Telemetry::build(&log(Level::Info, LogFormat::Text), memory.clone()).unwrap();
+        let (telemetry, subscriber) = Telemetry::build(
+            &log(Level::Info, LogFormat::Text),
+            memory.clone(),
+            Count::default(),
+        )
+        .unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(target: "h2::proto", "first");
             tracing::error!(target: "h2::proto", "second");
@@ -260,7 +289,7 @@ mod tests {
     fn a_stuck_stderr_delays_nobody_and_the_loss_is_told() {
         let (release, out) = stuck();
         let (telemetry, subscriber) =
-            Telemetry::build(&log(Level::Info, LogFormat::Text), out).unwrap();
+            Telemetry::build(&log(Level::Info, LogFormat::Text), out, Count::default()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             for _ in 0..60_000 {
                 tracing::info!(
