@@ -16,10 +16,11 @@ pub(crate) struct Standing {
     judged: Arc<Judged>,
 }
 
-/// The last good judgement: under which state, and until when it holds.
+/// The last good judgement: under which state, and from when until when it holds.
 #[derive(Debug, Default)]
 struct Judged {
     generation: AtomicU64,
+    since: AtomicU64,
     until: AtomicU64,
 }
 
@@ -33,17 +34,19 @@ impl Standing {
         }
     }
 
-    /// Asks whether the certificate holds now. Two loads and a look at the clock, unless the client CA or a list changed
-    /// or a date was passed; then the chain is verified again.
+    /// Asks whether the certificate holds now. Three loads and a look at the clock, unless the client CA or a list changed,
+    /// a date was passed or the clock was set back; then the chain is verified again.
     ///
     /// # Errors
     ///
-    /// It was revoked, or has expired, or its CA is gone: the connection must be closed.
+    /// It was revoked, or has expired, is not valid yet, or its CA is gone: the connection must be closed.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let state = self.tls.state();
         let now = UnixTime::now();
+        let since = self.judged.since.load(Ordering::Relaxed);
+        let until = self.judged.until.load(Ordering::Relaxed);
         if self.judged.generation.load(Ordering::Relaxed) == state.generation
-            && now.as_secs() < self.judged.until.load(Ordering::Relaxed)
+            && (since..until).contains(&now.as_secs())
         {
             return Ok(());
         }
@@ -56,7 +59,8 @@ impl Standing {
         let until = trust
             .verify(leaf, intermediates, now)
             .map_err(|refused| refused.0)?;
-        // the date first: a reader that sees the new generation with the old date judges once more, no harm done
+        // the dates first: a reader that sees the new generation with an old date judges once more, no harm done
+        self.judged.since.store(now.as_secs(), Ordering::Relaxed);
         self.judged.until.store(until.as_secs(), Ordering::Relaxed);
         self.judged
             .generation
