@@ -18,6 +18,7 @@ pub(crate) mod property;
 mod referrer;
 mod sweep;
 mod tag;
+mod ticket;
 mod turn;
 mod upload;
 mod walk;

@@ -6,22 +6,35 @@ use crate::storage::{Key, UploadKey};
 
 use super::digester::{Digester, Digests};
 use super::intake::Intake;
+use super::ticket::{is_of, ticket};
 use super::{ByteSource, Chunk, Error, Registry, link};
 
 impl Registry {
-    /// Begins an upload without bytes; its id is a UUID.
+    /// Begins an upload without bytes for somebody, `""` being nobody in particular; its id is a UUID.
     ///
     /// # Errors
     /// [`Error::Unsupported`] of a registry that is read only.
-    pub(crate) async fn begin_upload(&self, name: &RepositoryName) -> Result<String, Error> {
+    pub(crate) async fn begin_upload(
+        &self,
+        name: &RepositoryName,
+        owner: &str,
+    ) -> Result<String, Error> {
         self.writable()?;
-        let id = uuid().map_err(|error| storage::Error::Unavailable {
+        let id = ticket(owner).map_err(|error| storage::Error::Unavailable {
             key: Key::uploads(name),
             source: error.into(),
         })?;
         let state = Digester::new().save();
         self.storage.begin(&upload_key(name, &id)?, state).await?;
         Ok(id)
+    }
+
+    /// Whether an upload may be somebody's, by its id.
+    ///
+    /// # Errors
+    /// [`Error::UploadUnknown`] to everybody but who began it.
+    pub(crate) fn own(id: &str, owner: &str) -> Result<(), Error> {
+        is_of(id, owner).then_some(()).ok_or(Error::UploadUnknown)
     }
 
     /// How many bytes of an upload are safe: where the next chunk has to begin.
@@ -96,7 +109,7 @@ impl Registry {
         length: Option<u64>,
         body: ByteSource<'_>,
     ) -> Result<(), Error> {
-        let id = self.begin_upload(name).await?;
+        let id = self.begin_upload(name, "").await?;
         let mut intake = self.resume(&upload_key(name, &id)?).await?;
         intake.digester.include(digest.algorithm());
         if let Err(error) = intake.take(body, length).await {
@@ -198,20 +211,4 @@ fn known<T>(found: Result<Option<T>, storage::Error>) -> Result<T, Error> {
         Err(storage::Error::Busy(_)) => Err(Error::UploadBusy),
         Err(error) => Err(error.into()),
     }
-}
-
-/// A random one (RFC 9562, version 4).
-fn uuid() -> Result<String, getrandom::Error> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes)?;
-    let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0b11 << 62);
-    let hex = format!("{:032x}", number | (0x4 << 76) | (0b10 << 62));
-    let mut text = String::with_capacity(36);
-    for (at, digit) in hex.chars().enumerate() {
-        if matches!(at, 8 | 12 | 16 | 20) {
-            text.push('-');
-        }
-        text.push(digit);
-    }
-    Ok(text)
 }

@@ -55,12 +55,17 @@ pub(super) async fn answer(
             let mount = mount.as_ref().filter(|_| permit.includes_mount());
             upload::start(embedded, &call, name, mount, body).await
         }
-        Target::Upload(name, id) => match call.route.verb {
-            Verb::Patch => upload::append(embedded, &call, name, id, body).await,
-            Verb::Put => upload::close(embedded, &call, name, id, body).await,
-            Verb::Delete => upload::cancel(embedded, name, id).await,
-            Verb::Get | Verb::Head | Verb::Post => upload::status(registry, &call, name, id).await,
-        },
+        Target::Upload(name, id) => {
+            upload::own(&call, id)?;
+            match call.route.verb {
+                Verb::Patch => upload::append(embedded, &call, name, id, body).await,
+                Verb::Put => upload::close(embedded, &call, name, id, body).await,
+                Verb::Delete => upload::cancel(embedded, name, id).await,
+                Verb::Get | Verb::Head | Verb::Post => {
+                    upload::status(registry, &call, name, id).await
+                }
+            }
+        }
         Target::Manifest(name, reference) => match call.route.verb {
             Verb::Put => manifest::put(embedded, &call, name, reference, body).await,
             Verb::Delete => manifest::delete(embedded, name, reference).await,

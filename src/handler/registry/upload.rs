@@ -55,11 +55,21 @@ pub(super) async fn start(
         embedded.to_the_end(put).await?;
         return created(call, &target, &digest);
     }
-    let at = name.clone();
-    let begin = async move |registry: Arc<Registry>| registry.begin_upload(&at).await;
+    let (at, owner) = (name.clone(), owner(call).to_owned());
+    let begin = async move |registry: Arc<Registry>| registry.begin_upload(&at, &owner).await;
     let id = embedded.to_the_end(begin).await?;
     let headers = place(call, name, &id, 0)?;
     Ok(at_place(StatusCode::ACCEPTED, headers))
+}
+
+/// Who an upload is of: everybody who has proven nothing is one.
+fn owner<'a>(call: &Call<'a>) -> &'a str {
+    call.identity.name().unwrap_or_default()
+}
+
+/// Lets those go on with an upload who began it.
+pub(super) fn own(call: &Call<'_>, id: &UploadId) -> Result<(), Error> {
+    Ok(Registry::own(id.as_str(), owner(call))?)
 }
 
 /// Adds a chunk, or a stream of any length, to an upload.

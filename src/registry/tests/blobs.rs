@@ -125,11 +125,11 @@ async fn a_mount_by_sha512_gives_both_names() {
 async fn a_read_only_registry_refuses_every_write_and_serves() {
     let room = Room::new();
     let digest = room.push_blob("a", b"content").await;
-    let id = room.registry.begin_upload(&name("a")).await.unwrap();
+    let id = room.registry.begin_upload(&name("a"), "").await.unwrap();
     let room = room.with(|config| config.read_only = true);
     let (registry, at) = (&room.registry, &name("a"));
     let refused = |result: Result<(), Error>| assert!(matches!(result, Err(Error::Unsupported(_))));
-    refused(registry.begin_upload(at).await.map(drop));
+    refused(registry.begin_upload(at, "").await.map(drop));
     refused(
         registry
             .append(at, &id, Chunk::default(), body(&[b"x"]))

@@ -221,7 +221,7 @@ fn everything_can_be_awaited_on_any_thread() {
     send(registry.blob(name, digest));
     send(registry.delete_blob(name, digest));
     send(registry.mount(name, digest, name));
-    send(registry.begin_upload(name));
+    send(registry.begin_upload(name, ""));
     send(registry.upload_offset(name, ""));
     send(registry.append(name, "", Chunk::default(), body(&[])));
     send(registry.close(name, "", Chunk::default(), body(&[]), digest));

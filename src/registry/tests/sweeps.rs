@@ -33,7 +33,11 @@ async fn uploads_that_nobody_touched_go_and_others_stay() {
     let mut uploads = Vec::new();
     for repository in ["a", "a/b", "z"] {
         for old in [true, false] {
-            let id = room.registry.begin_upload(&name(repository)).await.unwrap();
+            let id = room
+                .registry
+                .begin_upload(&name(repository), "")
+                .await
+                .unwrap();
             let at = name(repository);
             room.registry
                 .append(&at, &id, Chunk::default(), body(&[b"abc"]))
@@ -72,7 +76,7 @@ async fn uploads_that_nobody_touched_go_and_others_stay() {
 async fn an_upload_in_hand_stays() {
     let room = Room::new();
     let at = name("a");
-    let id = room.registry.begin_upload(&at).await.unwrap();
+    let id = room.registry.begin_upload(&at, "").await.unwrap();
     let (send, receive) = tokio::sync::mpsc::channel::<Bytes>(1);
     let slow = stream::unfold(receive, async |mut receive| {
         receive.recv().await.map(|frame| (Ok(frame), receive))
