@@ -5,6 +5,7 @@
 
 mod agents;
 mod challenge;
+mod contain;
 mod counts;
 mod desk;
 mod document;
@@ -13,7 +14,6 @@ mod limit;
 mod strict;
 mod upload;
 
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,7 @@ use crate::upstream::Upstream;
 
 use agents::UserAgents;
 use challenge::Challenger;
+use contain::contained;
 use counts::Counts;
 use desk::Desk;
 use document::{document, head};
@@ -217,10 +218,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let log = self.access_log.clone();
         let mut exchange = Exchange::begin(peer, &parts, &self.trusted, log, &self.counts);
-        let walked = AssertUnwindSafe(self.walk(peer, parts, body, &mut exchange))
-            .catch_unwind()
-            .await
-            .unwrap_or(Err(Error::Panicked));
+        let walked = contained(self.walk(peer, parts, body, &mut exchange)).await;
         self.desk.tell_failed_logins();
         let mut response = walked.unwrap_or_else(|error| self.refuse(&error, &mut exchange));
         self.fixed_headers(response.headers_mut(), peer.scheme, exchange.request_id());

@@ -277,3 +277,29 @@ pub(super) fn text(address: &ListenAddress) -> String {
         ListenAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Format, Metrics};
+
+    #[tokio::test]
+    async fn p4_a_connection_that_panics_is_counted_and_others_go_on() {
+        let metrics = Metrics::new();
+        let counts = metrics.listener("here");
+        let mut connections = JoinSet::new();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        connections.spawn(async move {
+            panic!("a fault of ours");
+        });
+        connections.spawn(async move {
+            tell.send("served").unwrap();
+        });
+        while let Some(ended) = connections.join_next().await {
+            note(ended, &counts);
+        }
+        assert_eq!(told.await.unwrap(), "served");
+        let text = metrics.encode(Format::Classic).unwrap();
+        assert!(text.contains("dockgate_panics_total 1\n"), "{text}");
+    }
+}
