@@ -1,5 +1,5 @@
 # Everything a developer runs; .ci/run runs the same.
-.PHONY: help run lint test fuzz conformance bench count assets
+.PHONY: help run lint test fuzz conformance soak bench count assets
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -23,6 +23,10 @@ fuzz: ## every target of fuzz/ for a minute (FUZZ_SECONDS, needs a nightly toolc
 
 conformance: ## the OCI distribution specification's suites, over every backend (needs Go)
 	scripts/conformance
+
+soak: ## half an hour of real clients with reloads and restarts, and a table at the end; MINUTES=5 for less
+	scripts/setup-peers
+	scripts/soak $(or $(MINUTES),30)
 
 bench: ## speed beside nginx, haproxy, caddy and docker-registry; writes docs/benchmarks.md
 	scripts/bench
