@@ -141,6 +141,15 @@ impl Dialog {
         Self::over(Stream::Tcp(stream))
     }
 
+    /// In clear, for answers that may take so long.
+    #[track_caller]
+    pub fn patient(address: SocketAddr, patience: Duration) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        let dialog = Self::connected(stream.try_clone().unwrap());
+        stream.set_read_timeout(Some(patience)).unwrap();
+        dialog
+    }
+
     /// In clear over a Unix socket.
     #[track_caller]
     pub fn unix(path: &Path) -> Self {

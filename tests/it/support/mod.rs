@@ -39,5 +39,6 @@ pub mod site;
 pub mod skopeo;
 pub mod strict;
 pub mod tree;
+pub mod store;
 pub mod trust;
 pub mod upstream;

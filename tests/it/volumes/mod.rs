@@ -1,6 +1,7 @@
-//! What a volume is worth: it is registry:2's own, and holds what was acknowledged through whatever befalls the
-//! process, the disk and the client.
+//! What a volume or a bucket is worth: it is registry:2's own, and holds what was acknowledged through whatever befalls
+//! the process, the disk, the store and the client.
 
+mod bucket;
 mod content;
 mod damaged;
 mod disk;
@@ -52,12 +53,20 @@ impl Served {
     /// Started by another program, such as `strace`.
     #[track_caller]
     fn start_under(wrapper: &[&str], root: &Path) -> Self {
+        let root = root.display();
+        Self::start_with(
+            wrapper,
+            &format!("[registry]\n[registry.filesystem]\nrootdirectory = \"{root}\"\n"),
+        )
+    }
+
+    /// With these tables for its registry.
+    #[track_caller]
+    fn start_with(wrapper: &[&str], registry: &str) -> Self {
         let dir = TempDir::with_prefix("dockgate-volume-").unwrap();
         let toml = format!(
-            "[[listener]]\naddress = \"127.0.0.1:0\"\n[log]\naccess = false\n\
-             [registry]\n[registry.filesystem]\nrootdirectory = \"{}\"\n\
-             [[rule]]\nwho = [\"anonymous\"]\nrepositories = [\"**\"]\nactions = [\"*\"]\n",
-            root.display()
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[log]\naccess = false\n{registry}\
+             [[rule]]\nwho = [\"anonymous\"]\nrepositories = [\"**\"]\nactions = [\"*\"]\n"
         );
         std::fs::write(dir.path().join("proxy.toml"), toml).unwrap();
         let argv = [wrapper, &[env!("CARGO_BIN_EXE_dockgate"), "serve"]].concat();
@@ -89,6 +98,12 @@ impl Served {
     #[track_caller]
     fn kill(self) {
         self.end(Signal::KILL);
+    }
+
+    /// Waits for the end of one that was killed.
+    #[track_caller]
+    fn gone(mut self) {
+        assert_eq!(self.program.wait(), None, "{}", self.program.stderr());
     }
 
     #[track_caller]

@@ -51,6 +51,9 @@ pub struct Pusher {
     /// What was worked on since the last look.
     touched: BTreeSet<String>,
     pending: Option<Pending>,
+    /// Whether the store is a bucket, where who has an upload in hand says so for a minute.
+    pub leases: bool,
+    pub begun_anew: u64,
     pub acknowledged: u64,
     pub resumed: u64,
     pub doubts: u64,
@@ -69,6 +72,8 @@ impl Pusher {
                 .collect(),
             touched: BTreeSet::new(),
             pending: None,
+            leases: false,
+            begun_anew: 0,
             acknowledged: 0,
             resumed: 0,
             doubts: 0,
@@ -193,6 +198,9 @@ impl Pusher {
                 let headers: &[_] = if chunk.is_empty() { &[] } else { &ranged };
                 exchange(dialog, "PATCH", &pending.path, headers, chunk)?
             };
+            if self.is_held(&answer) {
+                return Ok(());
+            }
             expect(&answer, 202);
             pending.acknowledged = end;
             self.acknowledged += 1;
@@ -202,9 +210,20 @@ impl Pusher {
         let rest = pending.content[pending.acknowledged..].to_vec();
         pending.closing = true;
         let answer = exchange(dialog, "PUT", &closing(&pending.path, &name), &[], &rest)?;
+        if self.is_held(&answer) {
+            return Ok(());
+        }
         expect(&answer, 201);
         self.has_blob(&name, &pending.content);
         Ok(())
+    }
+
+    /// Whether the upload is in the hands of a process that was killed, which in a bucket nobody can know for a minute:
+    /// it is begun anew, as docker does.
+    fn is_held(&mut self, answer: &Answer) -> bool {
+        let held = self.leases && answer.status == 409;
+        self.begun_anew += u64::from(held);
+        held
     }
 
     /// What was acknowledged of an upload is where it goes on, whoever serves now.
