@@ -207,7 +207,7 @@ fn a_line_is_written_when_the_body_ends_with_the_bytes_that_left() {
 }
 
 #[test]
-fn nothing_that_a_client_sends_breaks_out_of_its_field_and_no_secret_gets_in() {
+fn a6_n62_nothing_that_a_client_sends_breaks_out_of_its_field_and_no_secret_gets_in() {
     let origin = Origin::start();
     for access in ["true", "\"json\""] {
         let program = start(&origin, access);
@@ -256,7 +256,7 @@ fn without_an_access_log_nothing_is_written() {
 }
 
 #[test]
-fn a_dead_or_stuck_standard_output_stops_no_request() {
+fn p3_a_dead_or_stuck_standard_output_stops_no_request() {
     let origin = Origin::start();
     for dead in [true, false] {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -78,7 +78,7 @@ fn path(location: &str) -> String {
 }
 
 #[test]
-fn an_upload_that_outlives_its_token_is_finished_with_the_next_one() {
+fn p2_an_upload_that_outlives_its_token_is_finished_with_the_next_one() {
     if !need(&[clock::PROGRAMS, &["docker-registry"]].concat()) {
         return;
     }
@@ -113,7 +113,7 @@ fn an_upload_that_outlives_its_token_is_finished_with_the_next_one() {
 }
 
 #[test]
-fn a_token_is_believed_for_its_life_and_a_minute_by_the_clock_of_the_gate() {
+fn p2_a_token_is_believed_for_its_life_and_a_minute_by_the_clock_of_the_gate() {
     if !need(&[clock::PROGRAMS, &["docker-registry"]].concat()) {
         return;
     }
@@ -138,7 +138,7 @@ fn a_token_is_believed_for_its_life_and_a_minute_by_the_clock_of_the_gate() {
 
 /// A client computes nothing from its own clock but the length of a life, so it may be as wrong as it likes.
 #[test]
-fn nothing_that_a_client_is_told_depends_on_its_clock() {
+fn p2_nothing_that_a_client_is_told_depends_on_its_clock() {
     if !need(&[clock::PROGRAMS, &["docker-registry"]].concat()) {
         return;
     }

@@ -40,7 +40,7 @@ fn stop(program: &Program) {
 }
 
 #[test]
-fn what_runs_is_finished_and_nothing_new_is_begun() {
+fn p1_n61_what_runs_is_finished_and_nothing_new_is_begun() {
     let (origin, authority) = (Origin::start(), Authority::new("drain"));
     let program = start(&origin, &authority, "60s");
     let (address, tls) = (program.address(0), Tls::new(authority.ca(), NAME));
@@ -84,7 +84,7 @@ fn what_runs_is_finished_and_nothing_new_is_begun() {
 }
 
 #[test]
-fn an_upload_that_runs_is_finished() {
+fn p1_n61_an_upload_that_runs_is_finished() {
     let (origin, authority) = (Origin::start(), Authority::new("upload"));
     let pair = authority.server();
     let toml = format!(
@@ -112,7 +112,7 @@ fn an_upload_that_runs_is_finished() {
 }
 
 #[test]
-fn the_deadline_cuts_what_is_left_so_that_it_does_not_look_whole() {
+fn p1_n61_the_deadline_cuts_what_is_left_so_that_it_does_not_look_whole() {
     let (origin, authority) = (Origin::start(), Authority::new("deadline"));
     let program = start(&origin, &authority, "1s");
     let mut dialog = download(&program);
@@ -127,7 +127,7 @@ fn the_deadline_cuts_what_is_left_so_that_it_does_not_look_whole() {
 }
 
 #[test]
-fn told_twice_it_ends_at_once() {
+fn p1_told_twice_it_ends_at_once() {
     let (origin, authority) = (Origin::start(), Authority::new("twice"));
     for second in [Signal::TERM, Signal::INT] {
         let program = start(&origin, &authority, "1h");
@@ -140,7 +140,7 @@ fn told_twice_it_ends_at_once() {
 }
 
 #[test]
-fn a_reload_while_it_drains_neither_stops_nor_ends_it() {
+fn p1_a_reload_while_it_drains_neither_stops_nor_ends_it() {
     let (origin, authority) = (Origin::start(), Authority::new("hangup"));
     let program = start(&origin, &authority, "60s");
     let mut dialog = download(&program);
@@ -154,7 +154,7 @@ fn a_reload_while_it_drains_neither_stops_nor_ends_it() {
 }
 
 #[test]
-fn an_http2_connection_is_told_to_go_away() {
+fn p1_n61_an_http2_connection_is_told_to_go_away() {
     let (origin, authority) = (Origin::start(), Authority::new("goaway"));
     let program = start(&origin, &authority, "60s");
     let mut dialog = Dialog::tls(program.address(1), &Tls::new(authority.ca(), NAME).http2());
@@ -183,7 +183,7 @@ fn an_http2_connection_is_told_to_go_away() {
 /// Connections on which nothing runs: never used, used, in the middle of a request's head, of a handshake or of a PROXY
 /// header.
 #[test]
-fn nobody_waits_for_connections_on_which_nothing_runs() {
+fn n61_nobody_waits_for_connections_on_which_nothing_runs() {
     let (origin, authority) = (Origin::start(), Authority::new("idle"));
     let pair = authority.server();
     let tls = format!(

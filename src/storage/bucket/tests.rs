@@ -71,7 +71,7 @@ async fn die(bucket: &Bucket, session: Session) {
 }
 
 #[tokio::test]
-async fn replicas_take_turns_at_one_upload() {
+async fn g9_replicas_take_turns_at_one_upload() {
     let Some(replicas) = replicas() else { return };
     let bytes = pattern(18 * MIB);
     replicas[0].begin(&upload(), Bytes::new()).await.unwrap();
@@ -94,7 +94,7 @@ async fn replicas_take_turns_at_one_upload() {
 }
 
 #[tokio::test]
-async fn a_replica_keeps_its_hands_off_what_another_one_has() {
+async fn g9_a_replica_keeps_its_hands_off_what_another_one_has() {
     let Some([first, second]) = replicas() else {
         return;
     };
@@ -115,7 +115,7 @@ async fn a_replica_keeps_its_hands_off_what_another_one_has() {
 }
 
 #[tokio::test]
-async fn who_lost_an_upload_can_neither_save_nor_commit() {
+async fn g9_who_lost_an_upload_can_neither_save_nor_commit() {
     let Some([first, second]) = replicas() else {
         return;
     };
@@ -151,7 +151,7 @@ async fn who_lost_an_upload_can_neither_save_nor_commit() {
 }
 
 #[tokio::test]
-async fn a_crash_between_the_steps_of_an_end_loses_nothing() {
+async fn g8_n52_a_crash_between_the_steps_of_an_end_loses_nothing() {
     let Some([first, second]) = replicas() else {
         return;
     };
@@ -216,7 +216,7 @@ async fn parts_that_nobody_will_complete_are_tidied_away() {
 }
 
 #[tokio::test]
-async fn a_store_that_stumbles_is_asked_again() {
+async fn g10_n57_a_store_that_stumbles_is_asked_again() {
     let count = AtomicU32::new(0);
     let stumbling = move |_: &http::request::Parts| match count.fetch_add(1, Ordering::Relaxed) % 3
     {
@@ -242,7 +242,7 @@ async fn a_store_that_stumbles_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_state_whose_answer_was_lost_is_still_ours() {
+async fn g10_n57_a_state_whose_answer_was_lost_is_still_ours() {
     let count = AtomicU32::new(0);
     let losing = move |parts: &http::request::Parts| {
         let conditional = parts.headers.contains_key("if-match");
@@ -286,7 +286,7 @@ async fn a_store_without_conditional_writes_will_do() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_gone_on_with() {
+async fn g10_n57_an_answer_that_breaks_off_is_gone_on_with() {
     let cutting = |parts: &http::request::Parts| match parts.method {
         Method::GET => Deed::Cut(700_000),
         _ => Deed::Pass,
@@ -300,7 +300,7 @@ async fn an_answer_that_breaks_off_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_byte_never_ends_well() {
+async fn g10_n57_an_answer_without_a_byte_never_ends_well() {
     let cutting = |parts: &http::request::Parts| match parts.method {
         Method::GET => Deed::Cut(0),
         _ => Deed::Pass,
@@ -314,7 +314,7 @@ async fn an_answer_without_a_byte_never_ends_well() {
 }
 
 #[tokio::test]
-async fn refusals_say_why_and_betray_nothing() {
+async fn g10_refusals_say_why_and_betray_nothing() {
     const BODY: &str = "<Error><Code>ExpiredToken</Code><Message>The token has expired.</Message>\
         <Token-0>s3cr3t-token</Token-0></Error>";
     let refusing = |_: &http::request::Parts| Deed::Answer(StatusCode::FORBIDDEN, BODY);
@@ -343,7 +343,7 @@ async fn refusals_say_why_and_betray_nothing() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_missing_is_named() {
+async fn g10_a_bucket_that_is_missing_is_named() {
     let Some(mut config) = s3_bucket() else {
         return;
     };

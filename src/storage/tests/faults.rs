@@ -94,7 +94,7 @@ impl Drop for Mounted {
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_the_old_state_and_recovers() {
+async fn g7_n55_a_full_disk_keeps_the_old_state_and_recovers() {
     let Some(disk) = Mounted::new("size=1m") else {
         return;
     };
@@ -140,7 +140,7 @@ async fn a_full_disk_keeps_the_old_state_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_disk_without_room_for_names_leaves_no_half_upload() {
+async fn g7_n55_a_disk_without_room_for_names_leaves_no_half_upload() {
     let Some(disk) = Mounted::new("size=1m,nr_inodes=13") else {
         return;
     };
@@ -166,7 +166,7 @@ async fn a_disk_without_room_for_names_leaves_no_half_upload() {
 }
 
 #[tokio::test]
-async fn a_read_only_volume_serves_and_refuses() {
+async fn g7_n54_a_read_only_volume_serves_and_refuses() {
     let Some(disk) = Mounted::new("size=1m") else {
         return;
     };
@@ -256,12 +256,12 @@ fn a_folder_that_may_not_be_written_to_is_refused() {
 }
 
 #[test]
-fn without_descriptors_nothing_is_lost_and_then_all_is_well() {
+fn g7_n54_n63_without_descriptors_nothing_is_lost_and_then_all_is_well() {
     let Some(root) = ground() else {
         let ground = TempDir::new().unwrap();
         return child(
             &["sh", "-c", "ulimit -n 64; exec \"$@\"", "--"],
-            "faults::without_descriptors_nothing_is_lost_and_then_all_is_well",
+            "faults::g7_n54_n63_without_descriptors_nothing_is_lost_and_then_all_is_well",
             ground.path(),
         );
     };

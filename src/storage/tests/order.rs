@@ -69,7 +69,7 @@ async fn acknowledge_everything(root: &Path) {
 }
 
 #[test]
-fn what_is_acknowledged_survives_a_power_cut() {
+fn g8_n53_what_is_acknowledged_survives_a_power_cut() {
     if let Some(ground) = ground() {
         return run(acknowledge_everything(&ground.join("srv/registry")));
     }
@@ -78,7 +78,7 @@ fn what_is_acknowledged_survives_a_power_cut() {
     }
     let ground = TempDir::new().unwrap();
     let log = ground.path().join("log");
-    let test = "order::what_is_acknowledged_survives_a_power_cut";
+    let test = "order::g8_n53_what_is_acknowledged_survives_a_power_cut";
     let strace = [
         "strace",
         "-f",
@@ -203,11 +203,11 @@ async fn the_old_state_stands(ground: &TempDir, storage: &Storage) {
 }
 
 #[test]
-fn bytes_that_cannot_be_synced_are_not_acknowledged() {
+fn g7_n54_bytes_that_cannot_be_synced_are_not_acknowledged() {
     if let Some(ground) = ground() {
         return run(everything_fails(&open(&ground)));
     }
-    let test = "order::bytes_that_cannot_be_synced_are_not_acknowledged";
+    let test = "order::g7_n54_bytes_that_cannot_be_synced_are_not_acknowledged";
     if let Some((ground, storage)) = failing("fdatasync", test) {
         run(async {
             the_old_state_stands(&ground, &storage).await;
@@ -218,11 +218,11 @@ fn bytes_that_cannot_be_synced_are_not_acknowledged() {
 }
 
 #[test]
-fn what_cannot_be_renamed_leaves_the_old_state() {
+fn g7_n54_what_cannot_be_renamed_leaves_the_old_state() {
     if let Some(ground) = ground() {
         return run(everything_fails_but_begin(&open(&ground)));
     }
-    let test = "order::what_cannot_be_renamed_leaves_the_old_state";
+    let test = "order::g7_n54_what_cannot_be_renamed_leaves_the_old_state";
     if let Some((ground, storage)) = failing("renameat,renameat2", test) {
         run(async {
             the_old_state_stands(&ground, &storage).await;
@@ -248,11 +248,11 @@ async fn everything_fails_but_begin(storage: &Storage) {
 }
 
 #[test]
-fn folders_that_cannot_be_synced_are_not_acknowledged() {
+fn g7_n54_folders_that_cannot_be_synced_are_not_acknowledged() {
     if let Some(ground) = ground() {
         return run(everything_fails(&open(&ground)));
     }
-    let test = "order::folders_that_cannot_be_synced_are_not_acknowledged";
+    let test = "order::g7_n54_folders_that_cannot_be_synced_are_not_acknowledged";
     if let Some((_ground, storage)) = failing("fsync", test) {
         run(async {
             assert_eq!(storage.offset(&upload("2")).await.unwrap(), None);

@@ -40,7 +40,7 @@ const STRANGERS: [Stranger; 8] = [
 ];
 
 #[tokio::test]
-async fn what_is_no_file_is_not_opened_and_not_listed() {
+async fn g6_what_is_no_file_is_not_opened_and_not_listed() {
     for (what, make) in STRANGERS {
         let ground = TempDir::new().unwrap();
         let (root, outside) = (ground.path().join("r"), ground.path().join("outside"));
@@ -136,7 +136,7 @@ pub(super) async fn links_out_are_not_followed(ground: &Path) {
 }
 
 #[tokio::test]
-async fn a_folder_that_leads_out_is_not_followed() {
+async fn g6_n41_a_folder_that_leads_out_is_not_followed() {
     links_out_are_not_followed(TempDir::new().unwrap().path()).await;
 }
 
@@ -195,7 +195,7 @@ async fn names_that_no_key_can_have_are_not_listed() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_names_are_listed_in_pages() {
+async fn g4_a_hundred_thousand_names_are_listed_in_pages() {
     let ground = TempDir::new().unwrap();
     let storage = open(ground.path());
     let tags = place(ground.path(), &Key::tags(&repository()).below("x"));

@@ -136,7 +136,7 @@ fn a_sha512_digest_is_as_good_as_any() {
 }
 
 #[test]
-fn a_deleted_blob_is_gone_from_its_repository_and_from_no_other() {
+fn g5_a_deleted_blob_is_gone_from_its_repository_and_from_no_other() {
     let house = House::start("");
     let blob = house.blob("a", b"content");
     house.blob("b", b"content");
@@ -153,7 +153,7 @@ fn a_deleted_blob_is_gone_from_its_repository_and_from_no_other() {
 }
 
 #[test]
-fn a_blob_that_is_cut_off_in_the_store_never_looks_complete() {
+fn g6_a_blob_that_is_cut_off_in_the_store_never_looks_complete() {
     let house = House::start("");
     let content = vec![b'x'; 8 << 20];
     let blob = house.blob("a", &content);
@@ -174,7 +174,7 @@ fn a_blob_that_is_cut_off_in_the_store_never_looks_complete() {
 }
 
 #[test]
-fn a_blob_whose_bytes_are_lost_is_not_there() {
+fn g6_a_blob_whose_bytes_are_lost_is_not_there() {
     let house = House::start("");
     let blob = house.blob("a", b"content");
     fs::remove_file(house.blob_file(&blob)).unwrap();

@@ -116,7 +116,7 @@ fn a_blob_is_pushed_and_pulled_over_http_2() {
 }
 
 #[test]
-fn an_upload_that_is_reset_is_kept_as_far_as_it_came() {
+fn h12_n36_an_upload_that_is_reset_is_kept_as_far_as_it_came() {
     let fronts = Fronts::embedded();
     talk(&fronts, async |client| {
         let path = begin(client).await;
@@ -141,7 +141,7 @@ fn an_upload_that_is_reset_is_kept_as_far_as_it_came() {
 }
 
 #[test]
-fn a_blob_that_is_cut_off_in_the_store_resets_its_stream() {
+fn g6_a_blob_that_is_cut_off_in_the_store_resets_its_stream() {
     let fronts = Fronts::embedded();
     let content = vec![b'x'; 8 << 20];
     let blob = digest(&content);

@@ -61,7 +61,7 @@ fn half(program: &Program) -> (String, Raw) {
 }
 
 #[test]
-fn an_upload_that_a_stop_cuts_goes_on_after_the_start() {
+fn g9_p1_an_upload_that_a_stop_cuts_goes_on_after_the_start() {
     let state = TempDir::new().unwrap();
     let program = start(&state);
     let (path, _raw) = half(&program);
@@ -77,7 +77,7 @@ fn an_upload_that_a_stop_cuts_goes_on_after_the_start() {
 }
 
 #[test]
-fn what_was_acknowledged_outlives_the_process() {
+fn p1_what_was_acknowledged_outlives_the_process() {
     let state = TempDir::new().unwrap();
     let mut program = start(&state);
     let (path, _raw) = half(&program);
@@ -106,7 +106,7 @@ fn what_was_acknowledged_outlives_the_process() {
 }
 
 #[test]
-fn abandoned_uploads_are_removed_at_the_start_and_others_are_not() {
+fn g11_n56_abandoned_uploads_are_removed_at_the_start_and_others_are_not() {
     let uploads = "dockgate-data/registry/docker/registry/v2/repositories/a/_uploads";
     let [old, young] = [
         "00000000-0000-4000-8000-000000000001",
@@ -156,7 +156,7 @@ impl Drop for Small<'_> {
 }
 
 #[test]
-fn a_full_disk_is_told_and_loses_nothing() {
+fn g7_n55_a_full_disk_is_told_and_loses_nothing() {
     let state = TempDir::new().unwrap();
     let Some(_small) = Small::mount(state.path()) else {
         let _ = peers::skip("no file system can be mounted here");

@@ -43,7 +43,7 @@ fn follow(house: &House, path: &str, key: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn tags_come_sorted_and_page_by_page() {
+fn g4_n42_tags_come_sorted_and_page_by_page() {
     let house = House::start("");
     let (blob, _) = house.image("a/b", "content");
     let text = image_of(&blob, 7);
@@ -89,7 +89,7 @@ fn tags_come_sorted_and_page_by_page() {
 }
 
 #[test]
-fn repositories_come_sorted_and_page_by_page() {
+fn g4_n42_repositories_come_sorted_and_page_by_page() {
     let house = House::start("");
     assert_eq!(
         read(&house, "/v2/_catalog", "repositories"),
@@ -285,7 +285,7 @@ fn a_page_of_referrers_is_no_longer_than_clients_read() {
 }
 
 #[test]
-fn lists_that_change_while_they_are_read_lose_and_repeat_nothing_that_stood_still() {
+fn g4_lists_that_change_while_they_are_read_lose_and_repeat_nothing_that_stood_still() {
     let house = House::start("");
     let (blob, _) = house.image("a", "content");
     let text = image_of(&blob, 7);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::NOBODYS;
+use crate::support::figures::{BAD_INPUTS, tell};
 use crate::support::house::{House, MANIFEST, image_of};
 use crate::support::site::{digest, login};
 
@@ -15,7 +16,7 @@ fn descriptor(kind: &str, digest: &str, size: usize) -> Value {
 }
 
 #[test]
-fn a_manifest_comes_back_byte_for_byte_by_tag_and_by_digest() {
+fn n47_a_manifest_comes_back_byte_for_byte_by_tag_and_by_digest() {
     let house = House::start("");
     let blob = house.blob("a/b", b"content");
     // Odd white space is part of it.
@@ -50,7 +51,7 @@ fn a_manifest_comes_back_byte_for_byte_by_tag_and_by_digest() {
 }
 
 #[test]
-fn accept_changes_nothing_about_what_a_manifest_is() {
+fn n47_accept_changes_nothing_about_what_a_manifest_is() {
     let house = House::start("");
     let (_, name) = house.image("a", "content");
     let lines = |values: &[&str]| -> Vec<String> {
@@ -74,7 +75,7 @@ fn accept_changes_nothing_about_what_a_manifest_is() {
 }
 
 #[test]
-fn every_kind_of_manifest_is_kept() {
+fn n47_every_kind_of_manifest_is_kept() {
     let house = House::start("");
     let (blob, image) = house.image("a", "content");
     let config = descriptor("application/octet-stream", &blob, 7);
@@ -118,7 +119,7 @@ fn every_kind_of_manifest_is_kept() {
 }
 
 #[test]
-fn a_subject_is_told_of_and_need_not_be_there() {
+fn g3_a_subject_is_told_of_and_need_not_be_there() {
     let house = House::start("");
     let blob = house.blob("a", b"content");
     let mut document: Value = serde_json::from_str(&image_of(&blob, 7)).unwrap();
@@ -128,7 +129,7 @@ fn a_subject_is_told_of_and_need_not_be_there() {
 }
 
 #[test]
-fn what_a_manifest_names_and_nobody_pushed_is_listed() {
+fn g3_n46_what_a_manifest_names_and_nobody_pushed_is_listed() {
     let house = House::start("");
     let blob = house.blob("a", b"content");
     house.blob("b", b"elsewhere");
@@ -181,12 +182,13 @@ fn what_a_manifest_names_and_nobody_pushed_is_listed() {
 }
 
 #[test]
-fn what_is_no_manifest_is_refused_with_a_reason() {
+fn g3_n46_what_is_no_manifest_is_refused_with_a_reason() {
     let house = House::start("");
     let blob = house.blob("a", b"content");
     let good = image_of(&blob, 7);
-    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-    for text in [
+    let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let layered = |layers: &str| good.replace("\"layers\":[]", &format!("\"layers\":{layers}"));
+    let bad = [
         "",
         "nonsense",
         "[]",
@@ -198,8 +200,14 @@ fn what_is_no_manifest_is_refused_with_a_reason() {
         &good.replace(&blob, "sha256:abc"),
         &good.replace(":7", ":-7"),
         &good[..good.len() - 1],
-        &good.replace("\"layers\":[]", &format!("\"layers\":{deep}")),
-    ] {
+        &layered(&deep(10_000)),
+        &layered(&deep(100_000)),
+        &layered("[],\"layers\":[]"),
+        &layered("[],\"schemaVersion\":2"),
+        &good.replace(":7", ":7.5"),
+        &good.replace(":7", ":18446744073709551616"),
+    ];
+    for text in bad {
         let reply = house.put("a", "1", text);
         assert_eq!(
             (reply.status, &*reply.error().0),
@@ -215,10 +223,55 @@ fn what_is_no_manifest_is_refused_with_a_reason() {
     let reply = house.put("a", NOBODYS, &good);
     assert_eq!((reply.status, &*reply.error().0), (400, "DIGEST_INVALID"));
     assert_eq!(house.ask("HEAD /v2/a/manifests/1").status, 404);
+    tell(BAD_INPUTS, bad.len() + 2);
 }
 
 #[test]
-fn schema_1_is_refused_in_words_that_help() {
+fn g5_what_others_need_stays_when_something_is_deleted() {
+    let house = House::start("");
+    let (blob, image) = house.image("a", "content");
+    let length = image_of(&blob, 7).len();
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(MANIFEST, &image, length)] });
+    let index = house.manifest("a", "all", &index.to_string());
+    let mut referrer: Value = serde_json::from_str(&image_of(&blob, 7)).unwrap();
+    referrer["subject"] = descriptor(MANIFEST, &image, length);
+    let referrer = house.manifest("a", "signature", &referrer.to_string());
+    assert_eq!(
+        house
+            .ask(&format!("POST /v2/b/blobs/uploads/?mount={blob}&from=a"))
+            .status,
+        201
+    );
+    let status = |method: &str, path: &str| house.ask(&format!("{method} /v2/{path}")).status;
+    // The image goes though an index and a signature name it, as the specification has it, and takes neither along.
+    let image = format!("a/manifests/{image}");
+    assert_eq!(
+        (status("DELETE", &image), status("DELETE", &image)),
+        (202, 404)
+    );
+    for path in [
+        "a/manifests/all".to_owned(),
+        format!("a/manifests/{index}"),
+        format!("a/manifests/{referrer}"),
+        format!("a/blobs/{blob}"),
+    ] {
+        assert_eq!(status("GET", &path), 200, "{path}");
+    }
+    // A blob that is in use goes from this repository, once, and from no other.
+    let in_use = format!("a/blobs/{blob}");
+    assert_eq!(
+        (status("DELETE", &in_use), status("DELETE", &in_use)),
+        (202, 404)
+    );
+    assert_eq!(
+        house.ask(&format!("GET /v2/b/blobs/{blob}")).body,
+        "content"
+    );
+    assert_eq!(status("GET", &format!("a/manifests/{referrer}")), 200);
+}
+
+#[test]
+fn g3_schema_1_is_refused_in_words_that_help() {
     let house = House::start("");
     let text =
         json!({ "schemaVersion": 1, "name": "a", "tag": "1", "fsLayers": [], "history": [] });
@@ -231,7 +284,7 @@ fn schema_1_is_refused_in_words_that_help() {
 }
 
 #[test]
-fn a_manifest_that_is_too_long_is_refused_however_it_comes() {
+fn g3_n46_a_manifest_that_is_too_long_is_refused_however_it_comes() {
     let house = House::start("[limits]\nmanifest_size = \"64 KiB\"\n");
     let blob = house.blob("a", b"content");
     let padded = |length: usize| {
@@ -251,7 +304,7 @@ fn a_manifest_that_is_too_long_is_refused_however_it_comes() {
 }
 
 #[test]
-fn a_manifest_whose_body_breaks_off_is_not_kept() {
+fn h12_n36_a_manifest_whose_body_breaks_off_is_not_kept() {
     let house = House::start("");
     let blob = house.blob("a", b"content");
     let text = image_of(&blob, 7);
@@ -267,7 +320,7 @@ fn a_manifest_whose_body_breaks_off_is_not_kept() {
 }
 
 #[test]
-fn what_is_not_there_is_told_with_its_own_code() {
+fn h6_n41_what_is_not_there_is_told_with_its_own_code() {
     let house = House::start("");
     let (blob, _) = house.image("a", "content");
     for (path, status, code) in [
@@ -300,7 +353,7 @@ fn what_is_not_there_is_told_with_its_own_code() {
 }
 
 #[test]
-fn a_tag_is_deleted_alone_and_a_manifest_with_its_tags() {
+fn g5_a_tag_is_deleted_alone_and_a_manifest_with_its_tags() {
     let house = House::start("");
     let (blob, name) = house.image("a", "content");
     let text = image_of(&blob, 7);

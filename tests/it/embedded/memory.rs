@@ -98,7 +98,7 @@ fn pull(mut raw: Raw, digest: &str) {
 }
 
 #[test]
-fn eight_large_blobs_are_pushed_and_pulled_at_once_in_constant_memory() {
+fn n38_eight_large_blobs_are_pushed_and_pulled_at_once_in_constant_memory() {
     let binary = Binary::embedded("");
     thread::scope(|scope| {
         for seed in 0..8_u8 {
@@ -115,7 +115,7 @@ fn eight_large_blobs_are_pushed_and_pulled_at_once_in_constant_memory() {
 }
 
 #[test]
-fn slow_readers_of_large_blobs_hold_no_memory() {
+fn h11_n27_slow_readers_of_large_blobs_hold_no_memory() {
     let binary = Binary::embedded("");
     let digest = digest(1);
     push(binary.connect(false), 1, &digest, false);
@@ -132,7 +132,7 @@ fn slow_readers_of_large_blobs_hold_no_memory() {
 }
 
 #[test]
-fn a_store_that_fails_in_the_middle_of_a_blob_is_told_to_the_operator() {
+fn g6_g7_a_store_that_fails_in_the_middle_of_a_blob_is_told_to_the_operator() {
     let binary = Binary::embedded("");
     let digest = digest(2);
     push(binary.connect(false), 2, &digest, false);

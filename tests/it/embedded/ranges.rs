@@ -56,7 +56,7 @@ fn one_part_comes_with_its_place() {
 }
 
 #[test]
-fn parts_that_do_not_exist_are_refused_with_the_length_there_is() {
+fn h16_parts_that_do_not_exist_are_refused_with_the_length_there_is() {
     let parts = Parts::new();
     for range in ["bytes=3000-", "bytes=5000-6000,4000-4001", "bytes=-0"] {
         let reply = parts.get(&[&format!("Range: {range}")]);
@@ -69,7 +69,7 @@ fn parts_that_do_not_exist_are_refused_with_the_length_there_is() {
 }
 
 #[test]
-fn what_cannot_be_understood_as_a_range_is_ignored() {
+fn h16_what_cannot_be_understood_as_a_range_is_ignored() {
     let parts = Parts::new();
     let thousand = format!("bytes={}", "0-,".repeat(1000));
     for range in [
@@ -97,7 +97,7 @@ fn what_cannot_be_understood_as_a_range_is_ignored() {
 }
 
 #[test]
-fn several_parts_come_in_one_body_that_says_where_each_belongs() {
+fn h16_several_parts_come_in_one_body_that_says_where_each_belongs() {
     let parts = Parts::new();
     let reply = parts.get(&["Range: bytes=0-9, 100-104,-3"]);
     assert_eq!(reply.status, 206);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::NOBODYS;
 use crate::support::ask::Reply;
+use crate::support::figures::{BAD_INPUTS, tell};
 use crate::support::house::{House, eventually};
 use crate::support::raw::Raw;
 use crate::support::site::{digest, login};
@@ -35,7 +36,7 @@ fn is_blob(house: &House, reply: &Reply, repository: &str, blob: &str, content: 
 }
 
 #[test]
-fn a_blob_goes_up_in_chunks_and_the_way_on_is_told_after_each() {
+fn g2_a_blob_goes_up_in_chunks_and_the_way_on_is_told_after_each() {
     let house = House::start("");
     let begun = house.ask("POST /v2/a/b/blobs/uploads/");
     assert_eq!((begun.status, begun.one("content-length")), (202, "0"));
@@ -144,7 +145,7 @@ fn an_upload_is_begun_with_and_without_the_slash() {
 }
 
 #[test]
-fn a_digest_that_is_missing_malformed_twice_or_wrong_makes_no_blob() {
+fn g1_n40_a_digest_that_is_missing_malformed_twice_or_wrong_makes_no_blob() {
     let house = House::start("");
     let blob = digest(b"content");
     for query in [
@@ -175,13 +176,14 @@ fn a_digest_that_is_missing_malformed_twice_or_wrong_makes_no_blob() {
             "{query}"
         );
     }
+    tell(BAD_INPUTS, 8 + 7);
     for digest in [&*blob, NOBODYS] {
         assert_eq!(house.ask(&format!("HEAD /v2/a/blobs/{digest}")).status, 404);
     }
 }
 
 #[test]
-fn a_chunk_that_does_not_fit_is_refused_with_the_place_that_would() {
+fn g2_n43_a_chunk_that_does_not_fit_is_refused_with_the_place_that_would() {
     let house = House::start("");
     let path = house.begin("a");
     assert_eq!(patch(&house, &path, "0-4", b"01234").status, 202);
@@ -211,6 +213,7 @@ fn a_chunk_that_does_not_fit_is_refused_with_the_place_that_would() {
             "{range}"
         );
     }
+    tell(BAD_INPUTS, 5 * 2 + 7 + 2);
     // None of it has changed anything.
     let reply = patch(&house, &path, "5-9", b"56789");
     assert_eq!((reply.status, reply.one("range")), (202, "0-9"));
@@ -220,7 +223,7 @@ fn a_chunk_that_does_not_fit_is_refused_with_the_place_that_would() {
 }
 
 #[test]
-fn an_upload_that_nobody_began_is_not_known() {
+fn g2_n41_n45_an_upload_that_nobody_began_is_not_known() {
     let house = House::start("");
     let foreign = house.begin("a");
     let id = foreign.rsplit('/').next().unwrap();
@@ -242,9 +245,31 @@ fn an_upload_that_nobody_began_is_not_known() {
             );
         }
     }
+    tell(BAD_INPUTS, 5 * 4);
     for path in ["/v2/a/blobs/uploads/../x", "/v2/a/blobs/uploads/a%2fb"] {
         assert_eq!(house.ask(&format!("GET {path}")).status, 400, "{path}");
     }
+}
+
+#[test]
+fn n45_an_upload_is_known_to_who_began_it_and_to_nobody_else() {
+    let house = House::start("");
+    let path = house.begin("a");
+    assert_eq!(patch(&house, &path, "", b"01234").status, 202);
+    let blob = digest(b"01234");
+    // Others may push there as well.
+    for user in ["alice", "bob"] {
+        for method in ["GET", "PATCH", "PUT", "DELETE"] {
+            let request = format!("{method} {path}?digest={blob}");
+            let reply = house.send(user, &request, &[], b"");
+            let found = (reply.status, &*reply.error().0);
+            assert_eq!(found, (404, "BLOB_UPLOAD_UNKNOWN"), "{user} {request}");
+        }
+    }
+    let status = house.ask(&format!("GET {path}"));
+    assert_eq!((status.status, status.one("range")), (204, "0-4"));
+    let put = house.ask(&format!("PUT {path}?digest={blob}"));
+    is_blob(&house, &put, "a", &blob, "01234");
 }
 
 #[test]
@@ -297,7 +322,7 @@ fn begin_patch(house: &House, path: &str, length: usize) -> Raw {
 }
 
 #[test]
-fn an_upload_goes_on_where_the_connection_was_cut() {
+fn h12_n36_an_upload_goes_on_where_the_connection_was_cut() {
     let house = House::start("");
     let path = house.begin("a");
     let lines: Vec<String> = (0..40_000).map(|n| format!("{n:06}\n")).collect();
@@ -323,7 +348,7 @@ fn an_upload_goes_on_where_the_connection_was_cut() {
 }
 
 #[test]
-fn a_body_that_is_broken_is_told_so_and_what_came_is_kept() {
+fn h12_n36_a_body_that_is_broken_is_told_so_and_what_came_is_kept() {
     let house = House::start("");
     let path = house.begin("a");
     let mut raw = house.connect();
@@ -338,7 +363,7 @@ fn a_body_that_is_broken_is_told_so_and_what_came_is_kept() {
 }
 
 #[test]
-fn two_writers_of_one_upload_do_not_mix() {
+fn g2_n44_two_writers_of_one_upload_do_not_mix() {
     let house = House::start("");
     let path = house.begin("a");
     let mut first = begin_patch(&house, &path, 10);
@@ -361,7 +386,7 @@ fn two_writers_of_one_upload_do_not_mix() {
 }
 
 #[test]
-fn the_same_blob_from_many_clients_at_once_is_one_blob() {
+fn n44_the_same_blob_from_many_clients_at_once_is_one_blob() {
     let house = House::start("");
     let content = vec![b'x'; 3_000_000];
     let blob = digest(&content);
@@ -381,7 +406,7 @@ fn the_same_blob_from_many_clients_at_once_is_one_blob() {
 }
 
 #[test]
-fn who_may_not_push_is_told_before_the_body_and_can_read_it() {
+fn h9_n17_who_may_not_push_is_told_before_the_body_and_can_read_it() {
     let house = House::start("");
     let mut raw = house.connect();
     raw.send(
@@ -409,7 +434,7 @@ fn who_may_not_push_is_told_before_the_body_and_can_read_it() {
 }
 
 #[test]
-fn a_refused_body_is_read_so_that_the_client_sees_the_answer() {
+fn h10_a_refused_body_is_read_so_that_the_client_sees_the_answer() {
     let house = House::start("");
     let mut raw = house.connect();
     let login = login("root");
@@ -433,7 +458,7 @@ fn a_refused_body_is_read_so_that_the_client_sees_the_answer() {
 }
 
 #[test]
-fn a_body_that_is_longer_than_may_be_is_refused_however_it_comes() {
+fn h10_a_body_that_is_longer_than_may_be_is_refused_however_it_comes() {
     let house = House::start("[limits]\nbody_size = \"1 KiB\"\n");
     let path = house.begin("a");
     let long = vec![b'x'; 1025];

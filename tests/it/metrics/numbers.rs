@@ -274,7 +274,7 @@ fn handshakes_are_counted_by_version_and_failures_by_what_the_client_did() {
 }
 
 #[test]
-fn connections_beyond_the_limit_are_counted_and_scrapers_have_places_of_their_own() {
+fn n28_connections_beyond_the_limit_are_counted_and_scrapers_have_places_of_their_own() {
     let gate = with_certificates(&Authority::new("limit"), 1);
     let (address, admin) = (gate.address(0), gate.admin());
     let _first = TcpStream::connect(address).unwrap();

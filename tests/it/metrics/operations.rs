@@ -181,7 +181,7 @@ fn dates_of_certificates_cas_and_lists_are_those_in_force() {
 }
 
 #[test]
-fn access_lines_that_are_lost_are_counted() {
+fn p3_access_lines_that_are_lost_are_counted() {
     let origin = Origin::start();
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("proxy.toml"), toml(&origin.url(), "")).unwrap();

@@ -21,7 +21,7 @@ fn answering(text: &'static str) -> Upstream {
 }
 
 #[test]
-fn an_upstream_that_is_down_makes_it_unready_and_one_that_came_back_ready() {
+fn u1_n35_an_upstream_that_is_down_makes_it_unready_and_one_that_came_back_ready() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

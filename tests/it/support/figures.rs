@@ -10,7 +10,7 @@ pub const BAD_INPUTS: &str = "bad inputs";
 pub const FAULTS: &str = "faults";
 /// Times that a process was killed at some instant.
 pub const KILLS: &str = "kills";
-/// States of the disk after which the power could have been cut, each opened again.
+/// Instants at which the power could have been cut, each looked at for what was acknowledged and for halves.
 pub const POWER_CUTS: &str = "power cuts";
 /// Acknowledged writes that were looked for again after a fault, a kill or a cut, and found whole.
 pub const WRITES: &str = "acknowledged writes";

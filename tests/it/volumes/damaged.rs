@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::{Random, Served, image, push_blob, push_manifest};
 use crate::support::dialog::{Answer, Dialog};
+use crate::support::figures::{FAULTS, tell};
 use crate::support::peers::need;
 use crate::support::site::digest;
 
@@ -100,10 +101,25 @@ fn strangers(volume: &Volume, at: &Path) -> Vec<Stranger> {
             Box::new(move || fs::create_dir(&folder).unwrap()),
         ),
         ("a fifo", make("mkfifo", &[])),
+        ("a device", device(&at)),
         ("a link out of the store", link(outside)),
         ("a link to another file of the store", link(other)),
         ("a link to nothing", link("nowhere".into())),
     ]
+}
+
+/// `/dev/zero` has bytes without end. Where nobody may make a device it is a socket, which has none.
+fn device(at: &Path) -> Box<dyn Fn()> {
+    let at = at.to_path_buf();
+    Box::new(move || {
+        let made = Command::new("mknod")
+            .arg(&at)
+            .args(["c", "1", "5"])
+            .output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            drop(std::os::unix::net::UnixListener::bind(&at).unwrap());
+        }
+    })
 }
 
 #[track_caller]
@@ -126,7 +142,7 @@ fn is_refused(served: &Served, answer: &Answer, what: &str) {
 }
 
 #[test]
-fn what_is_no_file_is_not_served() {
+fn g6_what_is_no_file_is_not_served() {
     let volume = Volume::new();
     let (blob, manifest) = (volume.blob.clone(), volume.manifest.clone());
     let layer = volume.link("_layers", &blob);
@@ -153,6 +169,7 @@ fn what_is_no_file_is_not_served() {
                 "{what}"
             );
             served.kill();
+            tell(FAULTS, 1);
             match file.symlink_metadata() {
                 Ok(facts) if facts.is_dir() => fs::remove_dir(&file).unwrap(),
                 Ok(_) => fs::remove_file(&file).unwrap(),
@@ -168,7 +185,7 @@ fn what_is_no_file_is_not_served() {
 }
 
 #[test]
-fn a_manifest_of_other_bytes_is_not_served_and_its_file_is_named() {
+fn g6_n57_a_manifest_of_other_bytes_is_not_served_and_its_file_is_named() {
     let volume = Volume::new();
     let file = volume.data(&volume.manifest);
     let right = fs::read(&file).unwrap();
@@ -195,7 +212,7 @@ fn a_manifest_of_other_bytes_is_not_served_and_its_file_is_named() {
 }
 
 #[test]
-fn a_link_that_says_something_else_leads_nowhere() {
+fn g6_a_link_that_says_something_else_leads_nowhere() {
     let volume = Volume::new();
     let layer = volume.link("_layers", &volume.blob);
     let revision = volume.link("_manifests/revisions", &volume.manifest);
@@ -223,7 +240,7 @@ fn a_link_that_says_something_else_leads_nowhere() {
 }
 
 #[test]
-fn a_blob_that_is_too_short_is_never_taken_for_whole_by_who_pushes_it_again() {
+fn g6_a_blob_that_is_too_short_is_never_taken_for_whole_by_who_pushes_it_again() {
     let volume = Volume::new();
     let file = volume.data(&volume.blob);
     fs::write(&file, &volume.content[..100_000]).unwrap();
@@ -237,7 +254,7 @@ fn a_blob_that_is_too_short_is_never_taken_for_whole_by_who_pushes_it_again() {
 }
 
 #[test]
-fn bytes_that_cannot_be_read_end_the_answer_and_are_named() {
+fn g6_g7_n54_bytes_that_cannot_be_read_end_the_answer_and_are_named() {
     if !need(&["strace"]) {
         return;
     }

@@ -101,6 +101,22 @@ impl Disk {
         }
     }
 
+    /// Names of content that would be there after a power cut, and would not have their bytes.
+    fn half(&self) -> impl Iterator<Item = &Path> {
+        let content = |path: &Path| {
+            path.ends_with("link")
+                || (path.ends_with("data") && path.iter().any(|part| part == "blobs"))
+        };
+        let half = self
+            .durable
+            .iter()
+            .filter(move |(path, entry)| match entry {
+                Entry::File(inode) => content(path) && self.inodes[*inode].dirty.is_some(),
+                Entry::Folder => false,
+            });
+        half.map(|(path, _)| path.as_path())
+    }
+
     /// Why the claim would not hold after a power cut.
     fn fault(&self, ground: &Path, root: &Path, claim: &Claim) -> Option<String> {
         match claim {
@@ -177,11 +193,20 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Replays a log. At the n-th answer the n-th claims must hold.
-pub fn replay(log: &str, ground: &Path, root: &Path, claims: &[Vec<Claim>]) -> Vec<String> {
+/// What a replay has shown.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// What would be lost, or half there.
+    pub faults: Vec<String>,
+    /// The instants that were looked at: each answer, and each sync.
+    pub cuts: usize,
+}
+
+/// Replays a log. At the n-th answer the n-th claims must hold, and at each sync there must be no half of anything.
+pub fn replay(log: &str, ground: &Path, root: &Path, claims: &[Vec<Claim>]) -> Replayed {
     let mut disk = Disk::default();
     let mut begun: HashMap<&str, (usize, String)> = HashMap::new();
-    let (mut answers, mut faults) = (0, Vec::new());
+    let (mut answers, mut syncs, mut faults) = (0, 0, Vec::new());
     for (step, line) in log.lines().enumerate() {
         let Some((thread, call)) = line.split_once(' ') else {
             continue;
@@ -206,6 +231,13 @@ pub fn replay(log: &str, ground: &Path, root: &Path, claims: &[Vec<Claim>]) -> V
         } else {
             carry_out(&mut disk, ground, (step, step), call);
         }
+        if call.contains("sync") {
+            syncs += 1;
+            faults.extend(
+                disk.half()
+                    .map(|path| format!("step {step}: {} is there in part", path.display())),
+            );
+        }
     }
     if answers != claims.len() {
         faults.push(format!(
@@ -213,7 +245,8 @@ pub fn replay(log: &str, ground: &Path, root: &Path, claims: &[Vec<Claim>]) -> V
             claims.len()
         ));
     }
-    faults
+    let cuts = answers + syncs;
+    Replayed { faults, cuts }
 }
 
 fn carry_out(disk: &mut Disk, ground: &Path, (begun, done): (usize, usize), call: &str) {

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::full::{Ledger, is_ours, try_blob};
 use super::{Random, Served, image, is_named, push_blob, push_manifest, put_manifest};
 use crate::support::dialog::Answer;
+use crate::support::figures::{FAULTS, WRITES, tell};
 use crate::support::peers::need;
 use crate::support::site::digest;
 
@@ -104,6 +105,7 @@ fn failing(calls: &str, fault: &str, always: bool) {
     );
     let acknowledged = ledger.0.len() - known;
     println!("{what}: {acknowledged} acknowledged, {refused} refused");
+    let injected = refused;
     assert!(refused > 0, "{what}: nothing failed");
     assert_eq!(acknowledged == 0, always, "{what}");
     if calls == "openat2" {
@@ -130,10 +132,12 @@ fn failing(calls: &str, fault: &str, always: bool) {
     assert_eq!(refused, 0, "{what}");
     after.is_served_by(&served);
     served.stop();
+    tell(FAULTS, usize::try_from(injected).unwrap());
+    tell(WRITES, ledger.0.len());
 }
 
 #[test]
-fn a_disk_that_always_fails_has_nothing_acknowledged() {
+fn g7_n54_a_disk_that_always_fails_has_nothing_acknowledged() {
     if !need(&["strace"]) {
         return;
     }
@@ -150,7 +154,7 @@ fn a_disk_that_always_fails_has_nothing_acknowledged() {
 }
 
 #[test]
-fn a_disk_that_fails_now_and_then_loses_nothing_that_was_acknowledged() {
+fn g7_n54_a_disk_that_fails_now_and_then_loses_nothing_that_was_acknowledged() {
     if !need(&["strace"]) {
         return;
     }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Random, Served, begin, closing, image, place, push_blob, push_manifest, put_manifest};
 use crate::support::dialog::Answer;
+use crate::support::figures::{FAULTS, WRITES, tell};
 use crate::support::peers::skip;
 use crate::support::site::digest;
 
@@ -149,7 +150,7 @@ fn fill(served: &Served, random: &mut Random, ledger: &mut Ledger) {
 }
 
 #[test]
-fn a_full_disk_is_told_and_nothing_is_lost_and_then_all_is_well() {
+fn g7_n55_a_full_disk_is_told_and_nothing_is_lost_and_then_all_is_well() {
     let Some(mount) = Mount::new("size=8m") else {
         return;
     };
@@ -219,10 +220,12 @@ fn a_full_disk_is_told_and_nothing_is_lost_and_then_all_is_well() {
     let served = Served::start(&root);
     ledger.is_served_by(&served);
     served.stop();
+    tell(FAULTS, 14);
+    tell(WRITES, ledger.0.len());
 }
 
 #[test]
-fn a_disk_that_is_read_only_serves_and_takes_nothing() {
+fn g7_n54_a_disk_that_is_read_only_serves_and_takes_nothing() {
     let Some(mount) = Mount::new("size=8m") else {
         return;
     };
@@ -267,4 +270,5 @@ fn a_disk_that_is_read_only_serves_and_takes_nothing() {
     assert_eq!(put.status, 201, "{}", put.head);
     ledger.is_served_by(&served);
     served.stop();
+    tell(FAULTS, 5);
 }

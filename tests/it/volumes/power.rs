@@ -2,7 +2,7 @@
 //! file was synced after them, and a name once its folder was synced after it was made, moved or removed.
 //!
 //! The system calls of the real program are replayed into a model of such a disk; when an answer goes out that
-//! acknowledges something, what it acknowledges must survive.
+//! acknowledges something, what it acknowledges must survive; and wherever the power goes, no content is there by half.
 #![expect(clippy::print_stdout, reason = "figures for who reads along")]
 
 use std::fs;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::disk::{Claim, replay};
 use super::{IMAGE, Random, Served, begin, closing, descriptor, image, put_manifest, sha512};
 use crate::support::dialog::Answer;
+use crate::support::figures::{POWER_CUTS, WRITES, tell};
 use crate::support::peers::need;
 use crate::support::site::digest;
 
@@ -188,7 +189,7 @@ impl Client<'_> {
 }
 
 #[test]
-fn no_answer_promises_what_a_power_cut_would_take() {
+fn g8_n53_no_answer_promises_what_a_power_cut_would_take() {
     if !need(&["strace"]) {
         return;
     }
@@ -222,16 +223,20 @@ fn no_answer_promises_what_a_power_cut_would_take() {
     served.stop();
     let log = fs::read(log).unwrap();
     let base = root.join("docker/registry/v2");
-    let faults = replay(
+    let replayed = replay(
         &String::from_utf8_lossy(&log),
         ground.path(),
         &base,
         &claims,
     );
     println!(
-        "{} answers, {} promises",
+        "{} answers, {} promises, {} cuts",
         claims.len(),
-        claims.iter().flatten().count()
+        claims.iter().flatten().count(),
+        replayed.cuts
     );
-    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(replayed.faults.is_empty(), "{:#?}", replayed.faults);
+    assert!(replayed.cuts > 2 * claims.len(), "{}", replayed.cuts);
+    tell(POWER_CUTS, replayed.cuts);
+    tell(WRITES, claims.len());
 }

@@ -197,7 +197,7 @@ fn copy(address: SocketAddr, repository: &str, content: &mut Content) {
 }
 
 #[test]
-fn both_take_pushes_in_turn_over_one_folder() {
+fn g9_both_take_pushes_in_turn_over_one_folder() {
     if !need(PEERS) {
         return;
     }

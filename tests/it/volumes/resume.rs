@@ -79,7 +79,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[test]
-fn an_upload_that_is_cut_goes_on_at_the_byte_that_is_told() {
+fn h12_n36_an_upload_that_is_cut_goes_on_at_the_byte_that_is_told() {
     let volume = volume();
     let served = Served::start(volume.path());
     let content = Random(1).bytes(3_000_001);
@@ -144,17 +144,17 @@ fn restarted(signal: Signal) -> usize {
 }
 
 #[test]
-fn an_upload_goes_on_after_a_restart() {
+fn g9_an_upload_goes_on_after_a_restart() {
     assert_eq!(restarted(Signal::TERM), 500_000, "all that came was saved");
 }
 
 #[test]
-fn an_upload_goes_on_from_what_was_acknowledged_before_a_kill() {
+fn g8_g9_n52_an_upload_goes_on_from_what_was_acknowledged_before_a_kill() {
     assert_eq!(restarted(Signal::KILL), 300_000);
 }
 
 #[test]
-fn two_processes_take_turns_with_one_upload() {
+fn g9_two_processes_take_turns_with_one_upload() {
     let volume = volume();
     let served = [Served::start(volume.path()), Served::start(volume.path())];
     let content = Random(3).bytes(1_100_000);
@@ -189,7 +189,7 @@ fn collide(first: SocketAddr, second: SocketAddr) {
 }
 
 #[test]
-fn of_two_chunks_at_once_one_wins_and_none_is_mixed() {
+fn g2_n44_of_two_chunks_at_once_one_wins_and_none_is_mixed() {
     let volume = volume();
     let (one, two) = (Served::start(volume.path()), Served::start(volume.path()));
     collide(one.address, one.address);
@@ -228,7 +228,7 @@ fn age(folder: &Path) {
 }
 
 #[test]
-fn abandoned_uploads_are_swept_and_those_in_hand_are_not() {
+fn g11_n56_abandoned_uploads_are_swept_and_those_in_hand_are_not() {
     let volume = volume();
     let holder = Served::start(volume.path());
     let uploads = volume
