@@ -33,6 +33,8 @@ pub struct Registry {
     pub read_only: bool,
     /// Blobs in a bucket are answered by a redirect to a presigned URL of the bucket.
     pub redirect: bool,
+    /// Bytes of blobs are compared with their digest while they are sent.
+    pub verify: bool,
     /// An upload that nobody touched for this long is removed.
     pub upload_expiry: Duration,
 }
@@ -132,6 +134,7 @@ impl Registry {
             delete: true,
             read_only: false,
             redirect: false,
+            verify: false,
             upload_expiry: UPLOAD_EXPIRY,
         }
     }
@@ -193,6 +196,7 @@ pub(super) fn read(section: &Section<'_>, state_dir: &Path) -> Option<Registry> 
         delete: section.boolean("delete").unwrap_or(standard.delete),
         read_only: section.boolean("read_only").unwrap_or(standard.read_only),
         redirect,
+        verify: section.boolean("verify").unwrap_or(standard.verify),
         upload_expiry: upload_expiry.unwrap_or(standard.upload_expiry),
     })
 }

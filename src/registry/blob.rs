@@ -7,6 +7,7 @@ use crate::oci::{Digest, RepositoryName};
 use crate::storage::ByteStream;
 use crate::storage::Key;
 
+use super::verified::verified;
 use super::{Blob, Error, Registry, link};
 
 /// How long an address in the bucket can be used, as by registry:2: time to begin a download behind slow redirects.
@@ -29,7 +30,8 @@ impl Registry {
         })
     }
 
-    /// The bytes `range` of a blob, read as they are taken.
+    /// The bytes `range` of a blob, read as they are taken. Where the configuration has `verify`, all of a blob ends in an
+    /// error in place of its last bytes when it is not what its name says.
     ///
     /// # Errors
     /// [`Error::BlobUnknown`] if they are gone by now.
@@ -39,8 +41,14 @@ impl Registry {
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
         let key = Key::blob(&blob.canonical);
+        let whole = range == (0..blob.size);
         let stream = self.storage.stream(&key, range).await?;
-        stream.ok_or(Error::BlobUnknown)
+        let stream = stream.ok_or(Error::BlobUnknown)?;
+        Ok(if whole && self.config.verify {
+            verified(stream, key, blob.canonical.clone())
+        } else {
+            stream
+        })
     }
 
     /// Where the bytes can be had from the bucket itself, if the configuration has `redirect` and the store such

@@ -21,6 +21,7 @@ mod tag;
 mod ticket;
 mod turn;
 mod upload;
+mod verified;
 mod walk;
 
 #[cfg(test)]

@@ -168,6 +168,7 @@ fn settings(folder: &TempDir) -> config::Registry {
         delete: true,
         read_only: false,
         redirect: false,
+        verify: false,
         upload_expiry: Duration::from_secs(3600),
     }
 }

@@ -291,7 +291,7 @@ async fn no_two_uploads_have_one_id() {
         let id = begin(&room).await;
         let parts: Vec<usize> = id.split('-').map(str::len).collect();
         assert_eq!(parts, [8, 4, 4, 4, 12]);
-        assert_eq!(id.as_bytes()[14], b'4', "{id}");
+        assert_eq!(id.as_bytes()[14], b'8', "{id}");
         assert!(
             matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'),
             "{id}"

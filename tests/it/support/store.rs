@@ -69,7 +69,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Seen {
-    /// Requests that did not simply pass.
+    /// All requests.
+    requests: usize,
+    /// Those that did not simply pass.
     faults: usize,
     /// The first answer to each list.
     lists: Vec<(String, Vec<u8>)>,
@@ -137,6 +139,19 @@ impl Store {
         self.shared.seen.lock().unwrap().faults
     }
 
+    /// Waits for so many more requests.
+    #[track_caller]
+    pub fn until_asked(&self, more: usize) {
+        let seen = self.shared.seen.lock().unwrap();
+        let end = seen.requests + more;
+        let waits = |seen: &mut Seen| seen.requests < end;
+        let waited = self.shared.news.wait_timeout_while(seen, PATIENCE, waits);
+        assert!(
+            !waited.unwrap().1.timed_out(),
+            "nobody asks it for anything"
+        );
+    }
+
     /// Waits until the store has done all that a process asked of it before it was killed.
     #[track_caller]
     pub fn until_it_is_quiet(&self) {
@@ -173,7 +188,10 @@ impl Shared {
             }
             let rule = Arc::clone(&self.rule.lock().unwrap());
             let deed = rule(method, target);
-            self.note(|seen| seen.faults += usize::from(!matches!(deed, Deed::Pass)));
+            self.note(|seen| {
+                seen.requests += 1;
+                seen.faults += usize::from(!matches!(deed, Deed::Pass));
+            });
             let answer = match deed {
                 Deed::Answer(status, body) => made(status, body),
                 Deed::Drop => return None,

@@ -260,6 +260,34 @@ fn g10_n57_bytes_that_break_off_or_are_too_few_never_look_like_a_blob() {
 }
 
 #[test]
+fn g6_n57_with_verify_other_bytes_from_the_store_never_look_whole() {
+    let Some(store) = Store::new() else {
+        return;
+    };
+    let toml = store
+        .toml()
+        .replace("[registry]\n", "[registry]\nverify = true\n");
+    let served = Served::start_with(&[], &toml);
+    for size in [1, 3_000_000] {
+        let content = Random(19).bytes(size);
+        let blob = digest(&content);
+        push_blob(served.address, "a", &blob, &content);
+        let target = format!("/v2/a/blobs/{blob}");
+        assert!(whole(&served, &target).is_ok_and(|body| body == content));
+        store.rule(|method, target| {
+            let is_read = method == "GET" && target.ends_with("/data");
+            if is_read { Deed::Flip } else { Deed::Pass }
+        });
+        assert!(whole(&served, &target).is_err(), "{size} bytes");
+        store.mend();
+    }
+    served
+        .program
+        .err_line("its bytes are not those that its name says");
+    tell(FAULTS, 2);
+}
+
+#[test]
 fn g10_n57_small_objects_that_are_wrong_are_not_believed() {
     let Some(store) = Store::new() else {
         return;
@@ -411,15 +439,15 @@ fn g8_g9_n52_killed_at_any_instant_two_processes_over_one_bucket_lose_nothing() 
         if round == kills {
             break;
         }
-        let life = Duration::from_millis(100 + random.below(700) as u64);
         thread::scope(|scope| {
             for (pusher, n) in pushers.iter_mut().zip(round..) {
                 let door = doors[n % 2];
                 scope.spawn(move || pusher.push(door));
             }
-            thread::sleep(life);
+            // The instants are requests of theirs: the time that they take is the machine's.
+            store.until_asked(40 + random.below(200));
             dies.program.signal(Signal::KILL);
-            thread::sleep(life);
+            store.until_asked(10 + random.below(100));
             survivor.program.signal(Signal::KILL);
         });
         dies.gone();

@@ -254,6 +254,42 @@ fn g6_a_blob_that_is_too_short_is_never_taken_for_whole_by_who_pushes_it_again()
 }
 
 #[test]
+fn g6_with_verify_other_bytes_of_the_same_length_never_look_whole() {
+    let volume = Volume::new();
+    let file = volume.data(&volume.blob);
+    let target = format!("/v2/a/blobs/{}", volume.blob);
+    let root = volume.root();
+    let toml = format!(
+        "[registry]\nverify = true\n[registry.filesystem]\nrootdirectory = \"{}\"\n",
+        root.display()
+    );
+    let served = Served::start_with(&[], &toml);
+    assert!(served.ask("GET", &target).body == volume.content);
+    let length = volume.content.len();
+    for at in [0, length / 2, length - 1] {
+        let mut other = volume.content.clone();
+        other[at] ^= 1;
+        fs::write(&file, &other).unwrap();
+        let mut dialog = Dialog::tcp(served.address);
+        dialog.request("GET", &target, &[], b"").unwrap();
+        let (status, _) = dialog.head().unwrap();
+        assert_eq!(
+            status, 200,
+            "the head is on its way before the last byte is seen"
+        );
+        let answer = dialog.take(length);
+        assert!(answer.is_err(), "byte {at} is another, and all of it came");
+    }
+    let name = volume.blob.strip_prefix("sha256:").unwrap();
+    served.program.err_line(&format!(
+        "{name}/data in the store is damaged: its bytes are not those that its name says"
+    ));
+    fs::write(&file, &volume.content).unwrap();
+    assert!(served.ask("GET", &target).body == volume.content);
+    tell(FAULTS, 3);
+}
+
+#[test]
 fn g6_g7_n54_bytes_that_cannot_be_read_end_the_answer_and_are_named() {
     if !need(&["strace"]) {
         return;
