@@ -24,6 +24,7 @@ const MOST_CHUNK: u64 = 1 << 30;
 
 /// The embedded registry.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting")]
 pub struct Registry {
     /// Where content is kept.
     pub storage: Storage,

@@ -8,9 +8,11 @@ use crate::error::Error;
 
 /// What comes of a walk. A panic in it is an error like others, told to the client with the id of the request and to the
 /// log; nothing that outlives a request is left half-done by one, because what requests share is changed in whole steps.
-pub(super) async fn contained<T>(walk: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let walked = AssertUnwindSafe(walk).catch_unwind().await;
-    walked.unwrap_or(Err(Error::Panicked))
+pub(super) fn contained<T>(
+    walk: impl Future<Output = Result<T, Error>>,
+) -> impl Future<Output = Result<T, Error>> {
+    let walked = AssertUnwindSafe(walk).catch_unwind();
+    walked.map(|walked| walked.unwrap_or(Err(Error::Panicked)))
 }
 
 #[cfg(test)]

@@ -165,7 +165,10 @@ impl<W: Write> Writer<W> {
         let mut through = 0;
         while let Ok(count @ 1..) = self.write_some(batch) {
             let (written, rest) = batch.split_at(count.min(batch.len()));
-            through += written.iter().filter(|byte| **byte == b'\n').count() as u64;
+            through += written
+                .iter()
+                .map(|byte| u64::from(*byte == b'\n'))
+                .sum::<u64>();
             self.torn = !written.ends_with(b"\n");
             batch = rest;
             if batch.is_empty() {

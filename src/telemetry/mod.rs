@@ -59,7 +59,7 @@ impl Telemetry {
             Self::build(log, io::stderr(), lost).map_err(Error::Thread)?;
         subscriber.try_init().map_err(Error::Started)?;
         // What the standard library writes has line feeds, is no JSON, and waits for a stream that is stuck.
-        panic::set_hook(Box::new(|panic| tell(panic)));
+        panic::set_hook(Box::new(tell));
         Ok(telemetry)
     }
 

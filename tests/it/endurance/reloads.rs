@@ -80,7 +80,7 @@ impl Site {
             long: String::new(),
             backend,
         };
-        let long: Vec<u8> = (0..LONG / 8).flat_map(|n| n.to_le_bytes()).collect();
+        let long: Vec<u8> = (0..LONG / 8).flat_map(usize::to_le_bytes).collect();
         site.blob = site.push(b"a small one");
         site.long = site.push(&long);
         site
@@ -240,9 +240,9 @@ fn reload_under_load(site: &Site, reloads: usize) -> usize {
                     !site.knows(&format!("user{}", reload - 1)),
                     "reload {reload}"
                 );
-                let end = std::time::Instant::now() + crate::support::dialog::PATIENCE;
+                let end = tokio::time::Instant::now() + crate::support::dialog::PATIENCE;
                 while served.load(Ordering::Relaxed) == before {
-                    assert!(std::time::Instant::now() < end, "nobody is served");
+                    assert!(tokio::time::Instant::now() < end, "nobody is served");
                     thread::yield_now();
                 }
             }

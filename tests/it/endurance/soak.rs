@@ -21,8 +21,8 @@ fn p1_g9_a_short_soak_finds_nothing() {
     let number = |row: &str, column: usize| -> u64 {
         let line = told.stdout.lines().find(|line| line.starts_with(row));
         let line = line.unwrap_or_else(|| panic!("no {row:?} in\n{told}"));
-        let cells = line.strip_prefix(row).unwrap().split_whitespace();
-        cells.skip(column).next().unwrap().parse().unwrap()
+        let mut cells = line.strip_prefix(row).unwrap().split_whitespace();
+        cells.nth(column).unwrap().parse().unwrap()
     };
     for row in ["skopeo_push", "skopeo_pull", "range", "bad_login"] {
         assert!(number(row, 0) > 0, "{row} in\n{told}");

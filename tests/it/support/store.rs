@@ -244,7 +244,7 @@ impl Shared {
         store.write_all(&request[end..]).ok()?;
         let mut answer = Vec::new();
         store.read_to_end(&mut answer).ok()?;
-        Some(kept_alive(&answer, request.starts_with(b"HEAD ")))
+        Some(kept_alive(answer, request.starts_with(b"HEAD ")))
     }
 
     fn old(&self, line: &str, request: &[u8]) -> Option<Vec<u8>> {
@@ -314,9 +314,9 @@ fn with_body(head: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// The answer of a server that closed its connection, for one that stays open.
-fn kept_alive(answer: &[u8], is_head: bool) -> Vec<u8> {
-    let Some((head, body)) = split(answer.to_vec()) else {
-        return answer.to_vec();
+fn kept_alive(answer: Vec<u8>, is_head: bool) -> Vec<u8> {
+    let Some((head, body)) = split(answer) else {
+        return Vec::new();
     };
     let lines = head.trim_end().lines();
     let kept = lines.filter(|line| !line.to_lowercase().starts_with("connection:"));
