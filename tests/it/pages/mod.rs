@@ -110,6 +110,8 @@ pages! {
     limits_does_what_it_says: "docs/limits.md", 0 not run;
     registry_does_what_it_says: "docs/registry.md", 0 not run;
     security_does_what_it_says: "docs/security.md", 0 not run;
+    threats_does_what_it_says: "docs/threats.md", 0 not run;
+    the_security_policy_does_what_it_says: "SECURITY.md", 0 not run;
     from_registry_does_what_it_says: "docs/from-registry.md", 0 not run;
     storage_does_what_it_says: "docs/storage.md", 0 not run;
     troubleshooting_does_what_it_says: "docs/troubleshooting.md", 0 not run;
