@@ -4,9 +4,10 @@
 #
 # With --build-context build=FOLDER (BuildKit, buildah, podman) nothing is compiled: FOLDER has an `out` like that of the
 # stage `build`.
-ARG RUST=1.95
+# By its digest (...@sha256:...) it is the same for whoever builds again.
+ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 
-FROM docker.io/library/rust:${RUST}-bookworm AS build
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 ARG DOCKGATE_COMMIT=

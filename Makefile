@@ -1,5 +1,5 @@
 # Everything a developer runs; .ci/run runs the same.
-.PHONY: help run lint test fuzz conformance soak bench count assets
+.PHONY: help run lint test fuzz promises conformance soak bench count assets reproduce
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -21,6 +21,10 @@ test: ## all tests, with the real clients and the real registry
 fuzz: ## every target of fuzz/ for a minute (FUZZ_SECONDS, needs a nightly toolchain)
 	scripts/fuzz
 
+promises: ## the figures of the README's table, from the tests that tell them
+	scripts/setup-peers
+	scripts/promises
+
 conformance: ## the OCI distribution specification's suites, over every backend (needs Go)
 	scripts/conformance
 
@@ -33,6 +37,9 @@ bench: ## speed beside nginx, haproxy, caddy and docker-registry; writes docs/be
 
 count: ## instructions of a request and of a handshake, by valgrind
 	scripts/count
+
+reproduce: ## the program of a release, built twice and compared
+	scripts/reproduce
 
 assets: ## man pages and completions for packages, in target/assets
 	@[ -d $(ASSETS) ] || touch build.rs
