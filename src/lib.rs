@@ -24,6 +24,9 @@ mod route;
 // Files of its own.
 mod state;
 
+// What the process may touch: few files, and no copy of its memory.
+mod confine;
+
 // What is counted: every room from here on may say what happened.
 mod metrics;
 

@@ -26,6 +26,8 @@ use std::path::Path;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
+use crate::confine;
+
 use line::{Arguments, Command};
 
 /// It did what it was asked to.
@@ -42,6 +44,12 @@ const WRONG: u8 = 2;
 /// Called as `htpasswd`, it is that tool, so that an image can offer it under its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Every command holds a password or a key at some time.
+    if let Err(error) = confine::keep_memory_private() {
+        say(&format!(
+            "warning: this process may leave its memory in a core dump: {error}"
+        ));
+    }
     if let Some(arguments) = htpasswd_arguments(&arguments) {
         return htpasswd::run(arguments);
     }

@@ -7,6 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::confine::Outcome;
+use crate::confine::confine;
 use crate::metrics::Metrics;
 use crate::server::{Activated, Ended, Server, Source, commands};
 use crate::telemetry::Telemetry;
@@ -66,6 +68,18 @@ fn serve(found: Found, sockets: Activated, metrics: Metrics) -> u8 {
     for warning in server.warnings() {
         warn!("{warning}");
     }
+    // The first thread and no other of ours: those that come later inherit it.
+    let (confined, outcome) = confine(&config, found.file.as_deref());
+    match &outcome {
+        Outcome::Enforced { .. } | Outcome::Off | Outcome::Unknown => info!("{outcome}"),
+        Outcome::Not(_) => warn!("{outcome}"),
+    }
+    if rustix::process::geteuid().is_root() {
+        warn!(
+            "running as root: a fault in dockgate would have all of its rights; run it as a user of its own \
+             (docs/install.md, \"As whom it runs\")"
+        );
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -81,6 +95,7 @@ fn serve(found: Found, sockets: Activated, metrics: Metrics) -> u8 {
         let source = source(found.file.as_deref());
         let bound = bound
             .reloading(found.file, source)
+            .confined(confined)
             .telling(manager::manager());
         Ok(bound.run(commands).await)
     });

@@ -10,7 +10,7 @@ impl Config {
     ///
     /// Sockets stay open as they were bound, with the protocols that they were bound for (`listener.address`,
     /// `listener.tls` present or not, `listener.proxy_protocol`, `listener.http2`); bounds that were handed out stay
-    /// (`limits.connections`); so do `state_dir`, `[log]` and `admin.address`. Everything else is built anew.
+    /// (`limits.connections`); so do `state_dir`, `[log]`, `[process]` and `admin.address`. Everything else is built anew.
     #[must_use]
     pub fn frozen_differences(&self, new: &Self) -> Vec<String> {
         let mut notes = Vec::new();
@@ -30,6 +30,8 @@ impl Config {
         note("log.level", &self.log.level, &new.log.level);
         note("log.format", &self.log.format, &new.log.format);
         note("log.access", &self.log.access, &new.log.access);
+        let (landlock, changed) = (self.process.landlock, new.process.landlock);
+        note("process.landlock", &landlock, &changed);
         let admin = |config: &Self| {
             let address = config.admin.as_ref();
             address.map_or_else(|| "none".to_owned(), shown_address)

@@ -1,4 +1,5 @@
-//! `[limits]`, `[timeouts]` and `[log]`: bounds on what a peer can make us hold or wait for, and what is written.
+//! `[limits]`, `[timeouts]`, `[log]` and `[process]`: bounds on what a peer can make us hold or wait for, what is written,
+//! and what we may touch.
 
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use toml::de::DeValue;
 
 use super::section::Section;
 use super::source::Written;
-use super::types::{AccessFormat, Level, Limits, Log, LogFormat, Timeouts};
+use super::types::{AccessFormat, Level, Limits, Log, LogFormat, Process, Timeouts};
 use super::value::choose;
 
 /// Each connection costs some tens of KiB when it is busy, so this many cost hundreds of MiB at worst; a farm of a thousand
@@ -70,6 +71,12 @@ pub(super) fn timeouts(section: &Section<'_>) -> Timeouts {
         drain: section
             .duration("drain", Duration::ZERO)
             .unwrap_or(Duration::from_secs(30)),
+    }
+}
+
+pub(super) fn process(section: &Section<'_>) -> Process {
+    Process {
+        landlock: section.boolean("landlock").unwrap_or(true),
     }
 }
 

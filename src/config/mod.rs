@@ -33,6 +33,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use self::container::Found;
 use self::fault::{Fault, nearest, one_line};
 use self::section::Section;
@@ -43,10 +45,11 @@ pub use self::fault::Faults;
 pub use self::registry::{Azure, Gcs, Registry, S3, Storage};
 pub use self::types::{
     AccessFormat, Anonymous, Auth, Backend, CertificateFiles, Challenge, ClientAuth, Clients,
-    Config, Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log, LogFormat, Rule,
-    RuleAction, Satisfy, Timeouts, TlsVersion, Token, Who,
+    Config, Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log, LogFormat, Process,
+    Rule, RuleAction, Satisfy, Timeouts, TlsVersion, Token, Who,
 };
 pub use self::upstream::{Authorization, Upstream, UpstreamUrl};
+pub use crate::secret::Secret;
 
 /// A configuration of ten listeners and all comments has a few KiB; what is longer is another file.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -112,7 +115,9 @@ impl Config {
         let mut variables = environment::variables(environment);
         if let Some(path) = path {
             let name = path.display().to_string();
+            // Keys of buckets may stand in it.
             let text = read_file(path).map_err(|text| Faults::of_file(&name, &text))?;
+            let text = Zeroizing::new(text);
             let folder = path.parent().unwrap_or_else(|| Path::new(""));
             if path
                 .extension()
@@ -213,6 +218,7 @@ fn read(top: &Section<'_>) -> Option<Config> {
     let timeouts = top.table("timeouts", limits::timeouts);
     let log = top.table("log", limits::log);
     let admin = top.optional("admin", admin::read).flatten();
+    let process = top.table("process", limits::process);
     top.finish();
     Some(Config {
         state_dir,
@@ -229,6 +235,7 @@ fn read(top: &Section<'_>) -> Option<Config> {
         timeouts,
         log,
         admin,
+        process,
     })
 }
 
@@ -297,7 +304,9 @@ fn read_file(path: &Path) -> Result<String, String> {
     if !metadata.is_file() {
         return Err("is not a regular file".into());
     }
-    let mut bytes = Vec::new();
+    // With room for all of it: what a growing buffer leaves behind is not wiped.
+    let room = metadata.len().min(LONGEST_FILE) + 2;
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
     let file = File::open(path).map_err(|error| refused(&error))?;
     let read = file.take(LONGEST_FILE + 1).read_to_end(&mut bytes);
     read.map_err(|error| refused(&error))?;

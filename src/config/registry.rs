@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::secret::Secret;
+
 use super::section::Section;
 use super::source::shown;
 use super::types::{Backend, ClientAuth, Config, Listener};
@@ -70,9 +72,9 @@ pub struct S3 {
     /// `accesskey`; without it the role of the instance, the task or the environment.
     pub access_key: Option<String>,
     /// `secretkey`
-    pub secret_key: Option<String>,
+    pub secret_key: Option<Secret>,
     /// `sessiontoken`
-    pub session_token: Option<String>,
+    pub session_token: Option<Secret>,
     /// `forcepathstyle`: the bucket stands in the path and not in the host name. Default: true with an endpoint.
     pub path_style: Option<bool>,
     /// `secure`: TLS to an endpoint without a scheme.
@@ -97,7 +99,7 @@ pub struct Azure {
     /// `accountname`
     pub account: String,
     /// `accountkey`; without it managed or workload identity.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
     /// `container`
     pub container: String,
     /// `realm`: the domain, `core.windows.net` unless it is another cloud; or a whole URL of an emulator.
@@ -107,7 +109,7 @@ pub struct Azure {
     /// See `client_id`.
     pub tenant_id: Option<String>,
     /// See `client_id`.
-    pub secret: Option<String>,
+    pub secret: Option<Secret>,
     /// `rootdirectory`: prefix of all keys.
     pub root: String,
 }
@@ -281,8 +283,8 @@ fn s3(section: &Section<'_>) -> Option<S3> {
         region: region.unwrap_or_else(|| "us-east-1".into()),
         endpoint,
         access_key: keys.0,
-        secret_key: keys.1,
-        session_token: section.parsed("sessiontoken", word),
+        secret_key: keys.1.map(Secret::new),
+        session_token: section.parsed("sessiontoken", word).map(Secret::new),
         path_style: section.boolean("forcepathstyle"),
         secure: section.boolean("secure").unwrap_or(true),
         skip_verify: section.boolean("skipverify").unwrap_or(false),
@@ -312,11 +314,11 @@ fn azure(section: &Section<'_>) -> Option<Azure> {
     }
     let [client_id, tenant_id, secret] = principal.unwrap_or_default();
     Some(Azure {
-        key: section.parsed("accountkey", word),
+        key: section.parsed("accountkey", word).map(Secret::new),
         realm: section.parsed("realm", word),
         client_id,
         tenant_id,
-        secret,
+        secret: secret.map(Secret::new),
         root: root(section),
         account: account?,
         container: container?,

@@ -30,17 +30,18 @@ impl fmt::Debug for Azure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn keys_are_not_printed() {
         let s3 = S3 {
-            secret_key: Some("s3cr3t".into()),
-            session_token: Some("s3cr3t".into()),
+            secret_key: Some(Secret::new("s3cr3t")),
+            session_token: Some(Secret::new("s3cr3t")),
             ..S3::default()
         };
         let azure = Azure {
-            key: Some("s3cr3t".into()),
-            secret: Some("s3cr3t".into()),
+            key: Some(Secret::new("s3cr3t")),
+            secret: Some(Secret::new("s3cr3t")),
             ..Azure::default()
         };
         let printed = format!("{s3:?} {azure:?}");

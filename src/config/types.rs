@@ -42,6 +42,8 @@ pub struct Config {
     pub log: Log,
     /// Where the operator's tools ask for metrics, health and readiness; `None`: nowhere.
     pub admin: Option<ListenAddress>,
+    /// What the process takes from itself.
+    pub process: Process,
 }
 
 impl Config {
@@ -322,6 +324,13 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From SIGTERM until connections are cut.
     pub drain: Duration,
+}
+
+/// What the process takes from itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Where the kernel has Landlock, no files can be touched but those that the configuration needs.
+    pub landlock: bool,
 }
 
 /// What is written where.

@@ -20,9 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{
-    CONNECTION, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
-};
+use http::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -47,6 +45,7 @@ use crate::handler::handle;
 use crate::handler::hidden;
 use crate::header::API_VERSION;
 use crate::header::REQUEST_ID;
+use crate::header::guard_browsers;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::net::TrustedNetworks;
@@ -356,7 +355,7 @@ impl Gateway {
     /// Headers that every answer carries, whoever made it.
     fn fixed_headers(&self, headers: &mut HeaderMap, scheme: Scheme, request_id: &HeaderValue) {
         headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-        headers.insert(NO_SNIFFING.0, NO_SNIFFING.1);
+        guard_browsers(headers);
         headers.insert(REQUEST_ID, request_id.clone());
         headers.remove(STRICT_TRANSPORT_SECURITY);
         if let (Scheme::Https, Some(value)) = (scheme, &self.strict_transport_security) {
@@ -386,9 +385,3 @@ fn backend(
         }
     }
 }
-
-/// Browsers must not guess at what a blob is.
-const NO_SNIFFING: (HeaderName, HeaderValue) = (
-    http::header::X_CONTENT_TYPE_OPTIONS,
-    HeaderValue::from_static("nosniff"),
-);

@@ -3,6 +3,7 @@
 //! Pure. Follows RFC 9110 section 7.6 (what an intermediary must not forward) and RFC 9112 section 6 (framing
 //! belongs to a connection: neither `Content-Length` nor `Transfer-Encoding` is ever copied).
 
+mod browser;
 mod forwarded;
 mod hop;
 mod link;
@@ -13,6 +14,7 @@ mod range;
 
 use http::HeaderName;
 
+pub(crate) use browser::guard_browsers;
 pub(crate) use forwarded::{Origin, describe_client, origin};
 pub(crate) use hop::{strip_request, strip_response};
 pub(crate) use link::rewrite_links;

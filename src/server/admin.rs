@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -23,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info};
 
 use crate::config::ListenAddress;
+use crate::header::guard_browsers;
 use crate::metrics::Format;
 use crate::metrics::Metrics;
 use crate::telemetry::chain;
@@ -182,6 +181,6 @@ fn said(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Respo
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    guard_browsers(headers);
     answer
 }

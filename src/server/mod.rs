@@ -35,6 +35,7 @@ use tracing::{info, warn};
 use crate::acme::Keeper;
 use crate::config::Config;
 use crate::config::ListenAddress;
+use crate::confine::Confined;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::telemetry::AccessLog;
@@ -245,6 +246,7 @@ impl Server {
                 watch: Watch::default(),
                 again: None,
                 acme: phases::Sender::new(acme),
+                confined: Confined::default(),
                 config: self.config,
             },
             manager: Manager::default(),
@@ -270,6 +272,13 @@ impl Bound {
     pub fn reloading(mut self, file: Option<PathBuf>, source: Source) -> Self {
         self.reloader.file = file;
         self.reloader.source = Some(source);
+        self
+    }
+
+    /// It can touch no more than this, whatever a reload says.
+    #[must_use]
+    pub(crate) fn confined(mut self, confined: Confined) -> Self {
+        self.reloader.confined = confined;
         self
     }
 

@@ -21,6 +21,7 @@ use crate::config::Faults;
 use crate::config::Listener;
 use crate::config::ListenerTls;
 use crate::config::Loaded;
+use crate::confine::Confined;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::metrics::Reload;
@@ -60,6 +61,8 @@ pub(super) struct Reloader {
     pub(super) again: Option<Instant>,
     /// The authority in force, as it is told to whoever keeps its certificate.
     pub(super) acme: changes::Sender<Option<Arc<Acme>>>,
+    /// What can still be reached.
+    pub(super) confined: Confined,
 }
 
 impl Reloader {
@@ -104,6 +107,10 @@ impl Reloader {
         }
         good &= self.certificates();
         good &= self.credentials();
+        // Whoever could not read a file says that it may not, and not that a restart would let it.
+        if !good {
+            self.is_out_of_reach(&self.config);
+        }
         self.watch.follow(self.files());
         self.ended(good);
         if good {
@@ -126,6 +133,9 @@ impl Reloader {
         }
         for key in self.config.frozen_differences(&new) {
             warn!("not changed until the next start: {key}");
+        }
+        if self.is_out_of_reach(&new) {
+            return false;
         }
         let doors = self.changed_doors(&new);
         let gateway = Gateway::build(
@@ -183,6 +193,20 @@ impl Reloader {
             ..new
         };
         true
+    }
+
+    /// Whether there are files that this process can no longer reach; the log has them.
+    fn is_out_of_reach(&self, config: &Config) -> bool {
+        let outside = self.confined.outside(config);
+        for path in &outside {
+            error!(
+                reason = "reload_failed",
+                "configuration not reloaded, the old one stays: {} lies outside of what this process confined itself to \
+                 when it started; restart it, or set process.landlock = false",
+                path.display()
+            );
+        }
+        !outside.is_empty()
     }
 
     /// What becomes of the listeners whose TLS section has changed, each with its place.
@@ -366,6 +390,7 @@ mod tests {
             watch: Watch::default(),
             again: None,
             acme: changes::Sender::new(None),
+            confined: Confined::default(),
             config,
         };
         reloader.start();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::confine;
 use crate::metrics::Count;
 
 /// Lines that may wait; at 200 bytes each as many as `MAX_BYTES`.
@@ -67,7 +68,10 @@ impl Lines {
         };
         thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || writer.run())?;
+            .spawn(move || {
+                confine::nothing();
+                writer.run();
+            })?;
         Ok(Self { sender, shared })
     }
 

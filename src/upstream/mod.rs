@@ -17,6 +17,7 @@ use http::header::{CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::body::Body;
 use crate::body::empty;
@@ -270,10 +271,11 @@ fn is_repeatable(method: &Method) -> bool {
 }
 
 fn own_credentials(username: &str, file: &Path) -> Result<HeaderValue, LoadError> {
-    let text = std::fs::read(file).map_err(|source| LoadError::Password {
+    let read = std::fs::read(file).map_err(|source| LoadError::Password {
         file: file.to_owned(),
         source,
     })?;
+    let text = Zeroizing::new(read);
     let password = text.split(|b| *b == b'\n').next().unwrap_or_default();
     let password = password.strip_suffix(b"\r").unwrap_or(password);
     if password.is_empty() {
@@ -289,8 +291,10 @@ pub(crate) fn basic(username: &str, password: &[u8]) -> HeaderValue {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    let pair = [username.as_bytes(), b":", password].concat();
-    let text = Bytes::from(format!("Basic {}", STANDARD.encode(pair)));
+    let pair = Zeroizing::new([username.as_bytes(), b":", password].concat());
+    let encoded = Zeroizing::new(STANDARD.encode(&*pair));
+    // What is sent stays in memory as long as it may be sent; nothing else of it does.
+    let text = Bytes::from(["Basic ", &encoded].concat());
     // Base64 is visible ASCII, so the fallback is never taken; an empty value would be refused upstream.
     let mut value = HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);

@@ -181,7 +181,10 @@ fn read(path: &Path) -> Result<(Keys, Vec<Warning>), Error> {
     if !metadata.is_file() {
         return Err(wrong("is not a regular file"));
     }
-    let mut bytes = Zeroizing::new(Vec::new());
+    // With room for all of it: what a growing buffer leaves behind is not wiped.
+    let room = metadata.len().min(MAX_FILE) + 2;
+    let room = usize::try_from(room).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     let opened = File::open(path).map_err(failed)?;
     opened
         .take(MAX_FILE + 1)

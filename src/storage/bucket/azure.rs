@@ -64,7 +64,7 @@ fn credentials(
     config: &config::Azure,
 ) -> MicrosoftAzureBuilder {
     if let Some(key) = &config.key {
-        return builder.with_access_key(key);
+        return builder.with_access_key(key.expose_text());
     }
     for name in CREDENTIALS {
         let value = std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -79,11 +79,13 @@ fn credentials(
     for (key, value) in [
         (AzureConfigKey::ClientId, &config.client_id),
         (AzureConfigKey::AuthorityId, &config.tenant_id),
-        (AzureConfigKey::ClientSecret, &config.secret),
     ] {
         if let Some(value) = value {
             builder = builder.with_config(key, value);
         }
+    }
+    if let Some(secret) = &config.secret {
+        builder = builder.with_config(AzureConfigKey::ClientSecret, secret.expose_text());
     }
     builder
 }

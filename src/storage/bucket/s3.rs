@@ -99,9 +99,9 @@ fn credentials(
         (Some(key), Some(secret)) => {
             builder = builder
                 .with_access_key_id(key)
-                .with_secret_access_key(secret);
+                .with_secret_access_key(secret.expose_text());
             if let Some(token) = &config.session_token {
-                builder = builder.with_token(token);
+                builder = builder.with_token(token.expose_text());
             }
         }
         (None, None) => {
@@ -159,13 +159,14 @@ fn with_bucket(endpoint: &str, bucket: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn config() -> config::S3 {
         config::S3 {
             bucket: "images".into(),
             region: "eu-central-1".into(),
             access_key: Some("AKIA".into()),
-            secret_key: Some("s3cr3t".into()),
+            secret_key: Some(Secret::new("s3cr3t")),
             ..config::S3::default()
         }
     }

@@ -27,7 +27,7 @@ fn registry(config: &config::S3) -> Option<String> {
                 "regionendpoint": config.endpoint,
                 "forcepathstyle": true,
                 "accesskey": config.access_key,
-                "secretkey": config.secret_key,
+                "secretkey": config.secret_key.as_ref().map(|key| key.expose_text().into_owned()),
                 "rootdirectory": config.root,
             }
         }

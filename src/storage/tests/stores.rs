@@ -7,6 +7,7 @@ use super::super::bucket::Bucket;
 use super::emulators::{Emulator, bucket_name, request};
 use super::front::{front, google};
 use crate::config;
+use crate::secret::Secret;
 
 /// A store with what it stands on.
 pub(super) struct Store {
@@ -59,7 +60,7 @@ pub(in crate::storage) fn s3_bucket() -> Option<config::S3> {
         region: "us-east-1".into(),
         endpoint: Some(endpoint.to_owned()),
         access_key: Some("AKIDEXAMPLE".into()),
-        secret_key: Some("s3cr3t-key".into()),
+        secret_key: Some(Secret::new("s3cr3t-key")),
         chunk_size: 5 * 1024 * 1024,
         root: "/some/where".into(),
         ..config::S3::default()

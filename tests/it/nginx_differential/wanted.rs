@@ -75,8 +75,13 @@ pub const WANTED: &[Wanted] = &[
     Wanted {
         fronts: ALL,
         steps: &["*"],
-        lines: &["+x-content-type-options: nosniff"],
-        why: "a browser must not guess at what a blob is; registry:2 says so of its own answers, the gate of all",
+        lines: &[
+            "+x-content-type-options: nosniff",
+            "+content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox",
+            "+cross-origin-resource-policy: same-origin",
+            "+referrer-policy: no-referrer",
+        ],
+        why: "a browser must make nothing of a blob; registry:2 says `nosniff` of its own answers, the gate of all",
     },
     Wanted {
         fronts: ALL,

@@ -101,7 +101,7 @@ pages! {
     certificates_does_what_it_says: "docs/certificates.md", 1 not run;
     compare_does_what_it_says: "docs/compare.md", 0 not run;
     doctor_does_what_it_says: "docs/doctor.md", 0 not run;
-    install_does_what_it_says: "docs/install.md", 8 not run;
+    install_does_what_it_says: "docs/install.md", 9 not run;
     moving_does_what_it_says: "docs/moving.md", 0 not run;
     chef_does_what_it_says: "deploy/chef/README.md", 0 not run;
     compose_does_what_it_says: "deploy/compose/README.md", 1 not run;
