@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use crate::config::Config;
+use crate::state;
 
 use needs::Needs;
 
@@ -75,6 +76,9 @@ pub(crate) fn confine(config: &Config, file: Option<&Path>) -> (Confined, Outcom
         return (Confined::default(), Outcome::Off);
     }
     let needs = Needs::of(config, file);
+    // Also where nothing is kept in it yet: a reload that begins to could not make it any more. Where it cannot be made,
+    // whoever needs it says so.
+    let _ = state::folder(&config.state_dir);
     for folder in needs.made() {
         if let Err(error) = fs::create_dir_all(folder) {
             let why = format!("{} cannot be made: {error}", folder.display());
