@@ -103,6 +103,7 @@ fn endpoint(account: &str, realm: Option<&str>) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn other_clouds_and_emulators_have_their_addresses() {
@@ -124,7 +125,7 @@ mod tests {
         let config = config::Azure {
             account: "me".into(),
             container: "images".into(),
-            key: Some("czNjcjN0LWtleQ==".into()),
+            key: Some(Secret::new("czNjcjN0LWtleQ==")),
             ..config::Azure::default()
         };
         let backend = build(&config).unwrap();

@@ -85,7 +85,7 @@ pub(in crate::storage) fn azure_container() -> Option<config::Azure> {
     let address = Emulator::Azure.address()?;
     let config = config::Azure {
         account: "devstoreaccount1".into(),
-        key: Some(key.into()),
+        key: Some(Secret::new(key)),
         container: bucket_name(),
         realm: Some(address.to_owned()),
         root: "/some/where/".into(),
