@@ -77,7 +77,7 @@ fn serve(found: Found, sockets: Activated, metrics: Metrics) -> u8 {
     if rustix::process::geteuid().is_root() {
         warn!(
             "running as root: a fault in dockgate would have all of its rights; run it as a user of its own \
-             (docs/install.md, \"As whom it runs\")"
+             (docs/install.md)"
         );
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()

@@ -160,7 +160,7 @@ impl fmt::Display for Outcome {
             }
             Self::Off => f.write_str("not confined: process.landlock is false"),
             Self::Unknown => f.write_str(
-                "not confined: this kernel has no Landlock, or one from before Linux 5.19",
+                "not confined: this kernel has no Landlock, or one from before Linux 5.19, or a filter keeps it away",
             ),
             Self::Not(why) => write!(f, "not confined by Landlock: {why}"),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,8 +42,18 @@ const LINKED: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
 ];
 
-/// What names other places for some of it.
-const NAMED: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "TZDIR"];
+/// Variables that name folders for some of it, several where colons stand between.
+const FOLDERS: &[&str] = &["SSL_CERT_DIR", "TZDIR"];
+
+/// Variables that name a file: of CA certificates, and those from which the libraries of buckets take who we are, again and
+/// again while it changes.
+const FILES: &[&str] = &[
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "SSL_CERT_FILE",
+];
 
 /// As the kernel (`MAXSYMLINKS`).
 const MOST_LINKS: usize = 40;
@@ -64,9 +75,7 @@ impl Needs {
         let itself = file.map(Path::to_owned).into_iter();
         let files: Vec<PathBuf> = itself.chain(named(config)).collect();
         let mut readable: BTreeSet<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
-        for path in NAMED.iter().filter_map(env::var_os) {
-            readable.extend(env::split_paths(&path));
-        }
+        readable.extend(of_the_environment(|name| env::var_os(name)));
         readable.extend(LINKED.iter().flat_map(|file| homes(Path::new(file))));
         readable.extend(files.iter().flat_map(|file| homes(file)));
         let store = match &config.backend {
@@ -156,6 +165,16 @@ fn named(config: &Config) -> impl Iterator<Item = PathBuf> {
     let all = tls.chain(upstream).chain(account).chain(acme).chain(auth);
     let all = all.chain(&config.token.signing_key);
     all.cloned().collect::<Vec<_>>().into_iter()
+}
+
+/// What variables of others name.
+fn of_the_environment(look: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let folders = FOLDERS.iter().filter_map(|name| look(name));
+    let folders = folders.flat_map(|paths| env::split_paths(&paths).collect::<Vec<_>>());
+    let files = FILES.iter().filter_map(|name| look(name));
+    let files = files.filter(|path| !path.is_empty());
+    let files = files.flat_map(|path| homes(Path::new(&path)));
+    folders.chain(files).collect()
 }
 
 /// Whether something has to be kept below `state_dir`.
@@ -258,6 +277,18 @@ mod tests {
         assert_eq!(needs.made().count(), 0, "it keeps nothing there");
         assert_eq!(needs.sockets(), [PathBuf::from("/d/run")]);
         assert_eq!(needs.ports(), [9180]);
+    }
+
+    #[test]
+    fn a_token_that_a_platform_renews_is_at_home_too() {
+        let found = of_the_environment(|name| match name {
+            "AWS_WEB_IDENTITY_TOKEN_FILE" => Some("/no/such/serviceaccount/token".into()),
+            "SSL_CERT_DIR" => Some("/a:/b".into()),
+            "SSL_CERT_FILE" => Some(OsString::new()),
+            _ => None,
+        });
+        let wanted = ["/a", "/b", "/no/such/serviceaccount"];
+        assert_eq!(found, wanted.map(PathBuf::from));
     }
 
     #[test]
