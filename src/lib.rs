@@ -31,6 +31,7 @@ mod confine;
 mod metrics;
 
 // Instruments.
+mod pace;
 mod telemetry;
 mod tls;
 mod turns;

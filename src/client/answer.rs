@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::appetite::Pace;
+use crate::pace::Pace;
+
 use super::line::Line;
 use super::pool::Pool;
 
@@ -69,7 +70,7 @@ impl HttpBody for Answer {
                 _ => None,
             };
             if let (Some(data), Some(line)) = (data, &this.line) {
-                this.pace.hand_over(data.len(), &line.appetite);
+                line.appetite.hand_over(&mut this.pace, data.len());
             }
             match frame {
                 Some(Ok(_)) if !this.inner.is_end_stream() => {}

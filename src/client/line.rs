@@ -44,9 +44,8 @@ impl Line {
         let appetite = Appetite::default();
         let io = TokioIo::new(Metered::new(io, appetite.clone()));
         let mut builder = http1::Builder::new();
-        builder
-            .read_buf_exact_size(Some(READ))
-            .max_header_size(READ_BUFFER);
+        // The buffer that hyper reads into follows what is read, and what is read follows the appetite.
+        builder.max_buf_size(READ).max_header_size(READ_BUFFER);
         let (sender, driver) = builder.handshake(io).await?;
         Ok(Self {
             sender,

@@ -21,6 +21,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::body::Body;
+use crate::pace;
 use crate::tls::ClientTls;
 
 pub(crate) use answer::Answer;
@@ -31,7 +32,7 @@ use pool::Pool;
 const READ_BUFFER: usize = 256 * 1024;
 
 /// The most that is read at once.
-const READ: usize = 1024 * 1024;
+const READ: usize = pace::MOST;
 
 /// Where the client connects to.
 #[derive(Clone, Debug)]

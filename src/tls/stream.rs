@@ -34,16 +34,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     }
 }
 
-/// What is encrypted ahead of the socket for a caller that writes little at once, which is one whose client is slow.
-const LEAST_AHEAD: usize = 64 * 1024;
+/// What is encrypted ahead of the socket for a caller that writes small pieces, which is one whose client is slow.
+const LEAST_AHEAD: usize = 32 * 1024;
 /// The most that is encrypted ahead of it.
 const MOST_AHEAD: usize = 1024 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// Lets a write of this length be encrypted at once and leave in one piece.
-    fn make_room(self: Pin<&mut Self>, length: usize) {
+    /// Lets a piece of this length be encrypted at once and leave in one go, with what may be before it.
+    fn make_room(self: Pin<&mut Self>, piece: usize) {
         let session = self.get_mut().inner.get_mut().1;
-        session.set_buffer_limit(Some(length.clamp(LEAST_AHEAD, MOST_AHEAD)));
+        session.set_buffer_limit(Some(piece.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD)));
     }
 }
 
@@ -72,8 +72,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = bufs.iter().map(|buf| buf.len()).sum();
-        self.as_mut().make_room(length);
+        // Many small pieces are the queue of a slow client: they are held as they are, and not encrypted as well.
+        let largest = bufs.iter().map(|buf| buf.len()).max();
+        self.as_mut().make_room(largest.unwrap_or_default());
         self.pinned().poll_write_vectored(cx, bufs)
     }
 
