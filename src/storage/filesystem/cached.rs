@@ -1,4 +1,4 @@
-//! Small files that the system has in memory already, read at once: a thread to wait on would cost more than the reading.
+//! What the system has in memory already, read at once: a thread to wait on would cost more than the reading.
 //!
 //! Nothing in here waits. The name has to be known to the system without a look at the disk (`RESOLVE_CACHED`), and so have
 //! the bytes (`RWF_NOWAIT`); and the file system has to be one of this machine, since opening a file of another one asks the
@@ -13,7 +13,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::place::{Facts, Place, facts};
 
-/// The largest file that is read this way: links and tags are far smaller.
+/// The largest file that is read whole: links and tags are far smaller.
 const MOST: usize = 4096;
 
 /// ext4, XFS, Btrfs, F2FS (statfs(2)).
@@ -88,6 +88,27 @@ impl Place {
         let read = rustix::io::preadv2(&file, &mut wanted, 0, patience).ok()?;
         (read == length).then(|| Bytes::copy_from_slice(space.get(..read).unwrap_or_default()))
     }
+
+    /// Fills `bytes` from a file of [`Place::file_in_memory`] as far as that is possible without waiting; how far that is.
+    pub(super) fn fill_from_memory(&self, file: &OwnedFd, at: u64, bytes: &mut [u8]) -> usize {
+        let Some(patience) = self.local().map(Local::patience) else {
+            return 0;
+        };
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let mut wanted = [IoSliceMut::new(rest)];
+            let at = at.saturating_add(filled as u64);
+            // To the system, an offset of -1 is another question.
+            if i64::try_from(at).is_err() {
+                break;
+            }
+            match rustix::io::preadv2(file, &mut wanted, at, patience) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => filled += read,
+            }
+        }
+        filled
+    }
 }
 
 #[cfg(test)]
@@ -127,5 +148,20 @@ mod tests {
         ] {
             assert_eq!(read(name, most), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_filled_as_far_as_it_goes() {
+        let ground = tempfile::TempDir::new_in("/dev/shm").unwrap();
+        let place = super::super::root::open(ground.path()).unwrap();
+        fs::write(ground.path().join("file"), "0123456789").unwrap();
+        let (file, _) = place.file_in_memory("file").unwrap();
+        let mut space = *b"......";
+        assert_eq!(place.fill_from_memory(&file, 2, &mut space), 6);
+        assert_eq!(&space, b"234567");
+        assert_eq!(place.fill_from_memory(&file, 8, &mut space), 2);
+        assert_eq!(&space[..2], b"89");
+        assert_eq!(place.fill_from_memory(&file, 10, &mut space), 0);
+        assert_eq!(place.fill_from_memory(&file, u64::MAX, &mut space), 0);
     }
 }

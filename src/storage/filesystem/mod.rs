@@ -30,6 +30,7 @@ use rustix::fs::OFlags;
 use super::{ByteStream, Entry, Error, Key, OpenError, UploadKey};
 use disk::Disk;
 use place::Place;
+use stream::Opened;
 use upload::Found;
 
 pub(crate) use session::Session;
@@ -106,6 +107,7 @@ impl FileSystem {
         range: Range<u64>,
     ) -> Result<Option<ByteStream>, Error> {
         let mut file = self.disk.place().file_in_memory(key.as_str());
+        let in_memory = file.is_some();
         if file.is_none() {
             let path = key.as_str().to_owned();
             let open = move |place: &Place| place.file(&path, OFlags::RDONLY);
@@ -116,7 +118,9 @@ impl FileSystem {
         };
         stream::read_on(&file);
         let (disk, key) = (self.disk.clone(), key.clone());
-        Ok(Some(stream::stream(disk, key, Arc::new(file), range)))
+        let file = Arc::new(file);
+        let opened = Opened { file, in_memory };
+        Ok(Some(stream::stream(disk, key, opened, range)))
     }
 
     pub(super) async fn remove(&self, key: &Key) -> Result<bool, Error> {

@@ -14,6 +14,7 @@ use super::super::{ByteStream, Error, Key, UploadKey};
 use super::disk::{Disk, ended, failed};
 use super::place::{Place, facts, facts_at, split};
 use super::saved::Saved;
+use super::stream::Opened;
 use super::upload::{DATA, STATE};
 use super::{staging, stream};
 
@@ -120,7 +121,17 @@ impl Session {
         self.drain().await?;
         stream::read_on(&self.data);
         let (disk, data) = (self.disk.clone(), Arc::clone(&self.data));
-        Ok(stream::stream(disk, self.upload.data(), data, 0..self.sent))
+        // Its bytes were written a moment ago, but its folder may be anywhere below the root.
+        let opened = Opened {
+            file: data,
+            in_memory: false,
+        };
+        Ok(stream::stream(
+            disk,
+            self.upload.data(),
+            opened,
+            0..self.sent,
+        ))
     }
 
     pub(in super::super) async fn commit(mut self, blob: &Key) -> Result<(), Error> {

@@ -31,15 +31,15 @@ struct Shared {
     lent: AtomicUsize,
 }
 
-/// Bytes in a buffer that comes back when the last reader has let go of them.
-struct Lent {
+/// A buffer that comes back when the last reader has let go of it, and until then is part of what is lent.
+pub(super) struct Buffer {
     bytes: Vec<u8>,
-    room: usize,
+    length: usize,
     home: Spare,
 }
 
 impl Spare {
-    /// Keeps buffers with room for exactly so many bytes.
+    /// Keeps buffers of exactly this length.
     pub(super) fn new(size: usize) -> Self {
         Self(Arc::new(Shared {
             size,
@@ -60,63 +60,61 @@ impl Spare {
         self.0.lent.load(Ordering::Relaxed) >= BUDGET
     }
 
-    /// What `fill` puts into an empty buffer with room for this much at least.
-    ///
-    /// # Errors
-    /// Those of `fill`.
-    pub(super) fn lend<E>(
-        &self,
-        room: usize,
-        fill: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
-    ) -> Result<Bytes, E> {
-        let kept = if room == self.0.size {
+    /// A buffer of this length, to be written over: what it held before may still be in it.
+    pub(super) fn take(&self, length: usize) -> Buffer {
+        let kept = if length == self.0.size {
             self.pop()
         } else {
             None
         };
-        let buffer = kept.unwrap_or_else(|| Vec::with_capacity(room));
-        self.0.lent.fetch_add(room, Ordering::Relaxed);
-        let mut lent = Lent {
-            bytes: Vec::new(),
-            room,
+        self.0.lent.fetch_add(length, Ordering::Relaxed);
+        Buffer {
+            bytes: kept.unwrap_or_else(|| vec![0; length]),
+            length: 0,
             home: self.clone(),
-        };
-        lent.bytes = fill(buffer)?;
-        Ok(Bytes::from_owner(lent))
+        }
     }
 
     fn pop(&self) -> Option<Vec<u8>> {
-        let mut buffers = self
-            .0
-            .buffers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        buffers.pop()
+        self.buffers(Vec::pop)
+    }
+
+    /// Nothing in here panics while the lock is held.
+    fn buffers<T>(&self, with: impl FnOnce(&mut Vec<Vec<u8>>) -> T) -> T {
+        let buffers = self.0.buffers.lock();
+        with(&mut buffers.unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl AsRef<[u8]> for Lent {
+impl Buffer {
+    /// All of it.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// The first `length` bytes for readers.
+    pub(super) fn lend(mut self, length: usize) -> Bytes {
+        self.length = length;
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
-impl Drop for Lent {
+impl Drop for Buffer {
     fn drop(&mut self) {
-        self.home.0.lent.fetch_sub(self.room, Ordering::Relaxed);
-        if self.bytes.capacity() < self.home.0.size {
-            return;
-        }
-        let mut buffers = self
-            .home
-            .0
-            .buffers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if buffers.len() < KEPT {
-            let mut bytes = std::mem::take(&mut self.bytes);
-            bytes.clear();
-            buffers.push(bytes);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.home.0.lent.fetch_sub(bytes.len(), Ordering::Relaxed);
+        if bytes.len() == self.home.0.size {
+            self.home.buffers(|buffers| {
+                if buffers.len() < KEPT {
+                    buffers.push(bytes);
+                }
+            });
         }
     }
 }
@@ -134,12 +132,10 @@ mod tests {
     const SIZE: usize = 4096;
 
     fn filled(spare: &Spare, room: usize, byte: u8) -> Bytes {
-        let fill = |mut buffer: Vec<u8>| {
-            assert!(buffer.is_empty());
-            buffer.resize(room, byte);
-            Ok::<_, ()>(buffer)
-        };
-        spare.lend(room, fill).unwrap()
+        let mut buffer = spare.take(room);
+        assert_eq!(buffer.space().len(), room);
+        buffer.space().fill(byte);
+        buffer.lend(room)
     }
 
     #[test]
@@ -158,13 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn readers_get_what_was_read_and_nothing_of_before() {
+        let spare = Spare::new(SIZE);
+        drop(filled(&spare, SIZE, 1));
+        let mut again = spare.take(SIZE);
+        assert_eq!(again.space(), [1; SIZE]);
+        again.space()[..3].fill(2);
+        assert_eq!(again.lend(3), [2; 3][..]);
+        assert!(spare.take(SIZE).lend(0).is_empty());
+    }
+
+    #[test]
     fn few_are_kept_and_small_ones_never() {
         let spare = Spare::new(SIZE);
-        drop(
-            (0..3 * KEPT)
-                .map(|_| filled(&spare, SIZE, 1))
-                .collect::<Vec<_>>(),
-        );
+        let all = (0..3 * KEPT).map(|_| filled(&spare, SIZE, 1));
+        drop(all.collect::<Vec<_>>());
         drop(filled(&spare, SIZE / 2, 1));
         assert_eq!(spare.0.buffers.lock().unwrap().len(), KEPT);
     }
@@ -186,7 +190,8 @@ mod tests {
         assert!(all < BUDGET + 10_000 * LEAST, "{all}");
         assert_eq!(spare.allowed(100), 100);
         drop(held);
-        assert!(spare.lend(SIZE, |_| Err(())).is_err());
+        // One that nothing was read into comes back too.
+        drop(spare.take(SIZE));
         assert_eq!(spare.0.lent.load(Ordering::Relaxed), 0);
     }
 }

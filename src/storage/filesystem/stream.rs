@@ -1,43 +1,44 @@
-//! Files read as they are taken.
+//! Files read as they are taken: what the system has in memory at once, the rest by threads that may wait, and ahead.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use rustix::buffer::spare_capacity;
 use rustix::fd::OwnedFd;
 use rustix::fs::Advice;
 use rustix::io::{Result as Step, retry_on_intr};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+
+use crate::pace;
+use crate::pace::Pace;
 
 use super::super::{ByteStream, Error, Key};
 use super::disk::{Disk, Turn, ended, failed};
-
-/// Bytes of the first buffer, and the fewest of any as long as there is memory for all.
-const SMALL: usize = 64 * 1024;
+use super::spare::Buffer;
 
 /// The most bytes of a buffer. A stream has two at most: the one that was taken last and the next one.
-pub(super) const LARGE: usize = 1024 * 1024;
+pub(super) const LARGE: usize = pace::MOST;
 
-/// Whoever comes back for more sooner than this gets larger buffers.
-const FAST: Duration = Duration::from_millis(4);
+/// A file to read from.
+pub(super) struct Opened {
+    pub(super) file: Arc<OwnedFd>,
+    /// It was found without waiting, so its bytes may be had without waiting as well.
+    pub(super) in_memory: bool,
+}
 
-/// Whoever takes longer than this gets smaller ones: memory that waits for a slow reader serves nobody.
-const SLOW: Duration = Duration::from_millis(16);
-
-/// The bytes `range` of a file. While one buffer is taken, the next one is read.
-pub(super) fn stream(disk: Disk, key: Key, file: Arc<OwnedFd>, range: Range<u64>) -> ByteStream {
+/// The bytes `range` of a file. Where they have to be waited for, the next buffer is read while one is taken.
+pub(super) fn stream(disk: Disk, key: Key, opened: Opened, range: Range<u64>) -> ByteStream {
     let reading = Reading {
         disk,
         key,
-        file,
+        file: opened.file,
+        in_memory: opened.in_memory,
         left: range,
-        size: SMALL,
+        pace: Pace::default(),
+        size: pace::LEAST,
         ahead: None,
-        gave: None,
+        has_taken: false,
     };
     futures_util::stream::unfold(Some(reading), |reading| async {
         let mut reading = reading?;
@@ -53,95 +54,128 @@ struct Reading {
     disk: Disk,
     key: Key,
     file: Arc<OwnedFd>,
-    /// What no job was given yet.
+    /// All of it was in memory so far.
+    in_memory: bool,
+    /// What was not begun yet.
     left: Range<u64>,
+    pace: Pace,
     /// Bytes of the next buffer.
     size: usize,
     /// The next buffer.
     ahead: Option<Ahead>,
-    /// When the last buffer was given away.
-    gave: Option<Instant>,
+    /// A buffer was given away.
+    has_taken: bool,
 }
 
-/// A buffer that is being read.
+/// A buffer that is being filled.
+struct Piece {
+    at: u64,
+    buffer: Buffer,
+    wanted: usize,
+    filled: usize,
+}
+
+/// One that a thread fills.
 struct Ahead {
     wanted: usize,
-    job: JoinHandle<Step<Bytes>>,
+    job: JoinHandle<Step<Piece>>,
 }
 
 impl Reading {
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        self.adapt();
-        let Ahead { wanted, job } = match self.ahead.take() {
-            Some(ahead) => ahead,
-            None => self.begin().await?,
+        let piece = match self.ahead.take() {
+            Some(ahead) => self.finish(ahead).await,
+            None => self.read().await?,
         };
-        let bytes = match ended(job.await) {
-            Ok(bytes) if bytes.len() == wanted => bytes,
-            Ok(_) => {
-                let (key, what) = (self.key.clone(), "it is shorter than it was");
-                return Some(Err(Error::Corrupt { key, what }));
-            }
-            Err(error) => return Some(Err(failed(&self.key, "read", error))),
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => return Some(Err(error)),
         };
+        self.size = self.pace.hand_over(piece.wanted);
         // Whoever has not come back yet may never do so.
-        let comes_back = self.gave.is_some() && !self.disk.spare.is_used_up();
-        self.ahead = comes_back.then(|| self.begin_if_idle()).flatten();
-        self.gave = Some(Instant::now());
-        Some(Ok(bytes))
+        let comes_back = std::mem::replace(&mut self.has_taken, true);
+        if comes_back && !self.in_memory && !self.disk.spare.is_used_up() {
+            self.ahead = self.begin_if_idle();
+        }
+        Some(Ok(piece.buffer.lend(piece.wanted)))
     }
 
-    async fn begin(&mut self) -> Option<Ahead> {
+    /// The next buffer, filled; `None` at the end.
+    async fn read(&mut self) -> Option<Result<Piece, Error>> {
+        let mut piece = self.piece()?;
+        if self.in_memory {
+            let space = piece.buffer.space().get_mut(..piece.wanted).unwrap_or_default();
+            let place = self.disk.place();
+            piece.filled = place.fill_from_memory(&self.file, piece.at, space);
+            if piece.filled == piece.wanted {
+                return Some(Ok(piece));
+            }
+            self.in_memory = false;
+        }
         let turn = self.disk.turn().await;
-        self.begin_in(turn)
+        let ahead = self.begin(turn, piece);
+        Some(self.finish(ahead).await)
     }
 
     fn begin_if_idle(&mut self) -> Option<Ahead> {
         let turn = self.disk.turn_now()?;
-        self.begin_in(turn)
+        let piece = self.piece()?;
+        Some(self.begin(turn, piece))
     }
 
-    fn begin_in(&mut self, turn: Turn) -> Option<Ahead> {
-        let (file, at, wanted) = self.piece()?;
-        let spare = self.disk.spare.clone();
+    fn begin(&self, turn: Turn, mut piece: Piece) -> Ahead {
+        let (file, wanted) = (Arc::clone(&self.file), piece.wanted);
         let job = self.disk.start(turn, move |_| {
-            spare.lend(wanted, |buffer| read(&file, at, buffer, wanted))
+            let space = piece.buffer.space().get_mut(..wanted).unwrap_or_default();
+            let rest = space.get_mut(piece.filled..).unwrap_or_default();
+            piece.filled += fill(&file, piece.at + piece.filled as u64, rest)?;
+            Ok(piece)
         });
-        self.left.start += wanted as u64;
-        Some(Ahead { wanted, job })
+        Ahead { wanted, job }
     }
 
-    /// The file, where the next buffer begins in it, and its length; `None` at the end.
-    fn piece(&self) -> Option<(Arc<OwnedFd>, u64, usize)> {
+    async fn finish(&self, Ahead { wanted, job }: Ahead) -> Result<Piece, Error> {
+        let key = self.key.clone();
+        match ended(job.await) {
+            Ok(piece) if piece.filled == wanted => Ok(piece),
+            Ok(_) => {
+                let what = "it is shorter than it was";
+                Err(Error::Corrupt { key, what })
+            }
+            Err(error) => Err(failed(&key, "read", error)),
+        }
+    }
+
+    /// The next buffer, with nothing in it yet; `None` at the end.
+    fn piece(&mut self) -> Option<Piece> {
         let left = self.left.end.saturating_sub(self.left.start);
         let most = self.disk.spare.allowed(self.size);
         let wanted = usize::try_from(left).map_or(most, |left| left.min(most));
-        (wanted > 0).then(|| (Arc::clone(&self.file), self.left.start, wanted))
-    }
-
-    /// Fits the next buffer to the pace of the reader.
-    fn adapt(&mut self) {
-        let Some(gave) = self.gave else { return };
-        let took = gave.elapsed();
-        if took < FAST {
-            self.size = (self.size * 2).min(LARGE);
-        } else if took > SLOW {
-            self.size = (self.size / 2).max(SMALL);
+        if wanted == 0 {
+            return None;
         }
+        let at = self.left.start;
+        self.left.start += wanted as u64;
+        Some(Piece {
+            at,
+            buffer: self.disk.spare.take(wanted),
+            wanted,
+            filled: 0,
+        })
     }
 }
 
-/// Reads `wanted` bytes into an empty buffer, or fewer where the file ends before.
-fn read(file: &OwnedFd, at: u64, mut bytes: Vec<u8>, wanted: usize) -> Step<Vec<u8>> {
-    while bytes.len() < wanted {
-        let at = at + bytes.len() as u64;
-        // The buffer may have become larger than was asked for, so what is read is cut off at the end.
-        if retry_on_intr(|| rustix::io::pread(file, spare_capacity(&mut bytes), at))? == 0 {
+/// Reads into `bytes` until they are full or the file ends; how many that were.
+fn fill(file: &OwnedFd, at: u64, bytes: &mut [u8]) -> Step<usize> {
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let read = retry_on_intr(|| rustix::io::pread(file, &mut *rest, at + filled as u64))?;
+        if read == 0 {
             break;
         }
+        filled += read;
     }
-    bytes.truncate(wanted);
-    Ok(bytes)
+    Ok(filled)
 }
 
 /// Reads a whole file of at most `most` bytes; `None`: it has more.
@@ -150,8 +184,10 @@ pub(super) fn read_whole(file: &OwnedFd, length: u64, most: u64) -> Step<Option<
         return Ok(None);
     };
     // One byte more than it had a moment ago: if that comes, somebody is writing to it.
-    let bytes = read(file, 0, Vec::with_capacity(wanted + 1), wanted + 1)?;
-    Ok((bytes.len() as u64 <= most).then(|| bytes.into()))
+    let mut bytes = vec![0; wanted + 1];
+    let filled = fill(file, 0, &mut bytes)?;
+    bytes.truncate(filled);
+    Ok((filled as u64 <= most).then(|| bytes.into()))
 }
 
 /// Tells the system that a file will be read from one end to the other.
@@ -162,6 +198,8 @@ pub(super) fn read_on(file: &OwnedFd) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::FileSystem;
     use super::*;
 
@@ -181,17 +219,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fast_reader_gets_large_buffers() {
-        let lengths = buffers(Duration::ZERO, 6 << 20).await;
-        assert_eq!(lengths.iter().sum::<usize>(), 6 << 20);
-        assert_eq!(lengths[0], SMALL);
-        assert_eq!(lengths[7], LARGE);
+    async fn a_fast_reader_gets_large_buffers_in_the_end() {
+        let length = 80 << 20;
+        let lengths = buffers(Duration::ZERO, length).await;
+        assert_eq!(lengths.iter().sum::<usize>(), length);
+        assert_eq!(lengths[0], pace::LEAST);
+        assert_eq!(lengths[lengths.len() - 3], LARGE);
         assert!(lengths.iter().all(|length| *length <= LARGE));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_reader_keeps_small_buffers() {
-        let lengths = buffers(SLOW * 2, 1 << 20).await;
-        assert_eq!(lengths, [SMALL; 16]);
+        let lengths = buffers(Duration::from_millis(4), 1 << 20).await;
+        assert_eq!(lengths, [pace::LEAST; 64]);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_memory_and_what_is_not_read_the_same() {
+        let ground = tempfile::TempDir::new_in("/dev/shm").unwrap();
+        let store = FileSystem::open(ground.path()).unwrap();
+        let key = Key::root().below("file");
+        let bytes: Vec<u8> = (0..3_000_001_u32)
+            .map(|n| u8::try_from(n % 251).unwrap())
+            .collect();
+        store.write(&key, bytes.clone().into()).await.unwrap();
+        for in_memory in [true, false] {
+            let (file, _) = store.disk.place().file_in_memory(key.as_str()).unwrap();
+            let file = Arc::new(file);
+            let opened = Opened { file, in_memory };
+            let range = 7..bytes.len() as u64 - 9;
+            let mut stream = stream(store.disk.clone(), key.clone(), opened, range);
+            let mut got = Vec::new();
+            while let Some(piece) = stream.next().await {
+                got.extend_from_slice(&piece.unwrap());
+            }
+            assert!(got == bytes[7..bytes.len() - 9], "in memory: {in_memory}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_became_shorter_is_told_and_not_filled_up() {
+        let ground = tempfile::TempDir::new_in("/dev/shm").unwrap();
+        let store = FileSystem::open(ground.path()).unwrap();
+        let key = Key::root().below("file");
+        store.write(&key, vec![1; 100_000].into()).await.unwrap();
+        let mut stream = store.stream(&key, 0..100_000).await.unwrap().unwrap();
+        assert!(stream.next().await.unwrap().is_ok());
+        let file = ground.path().join(key.as_str());
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_len(20_000).unwrap();
+        let told = stream.next().await.unwrap();
+        assert!(matches!(told, Err(Error::Corrupt { .. })), "{told:?}");
+        assert!(stream.next().await.is_none());
     }
 }
