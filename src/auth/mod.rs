@@ -31,9 +31,9 @@ use crate::turns::Source;
 
 use basic::Credentials;
 use delay::Delays;
-use htpasswd::{Hash, Passwords};
+use htpasswd::{Candidate, Hash, Passwords};
 use queue::Queue;
-use remember::Memory;
+use remember::{Digest, Memory};
 
 pub(crate) use basic::bearer;
 pub(crate) use delay::FailedLogins;
@@ -209,13 +209,25 @@ impl Authenticator {
         let attempt = self.memory.digest(user, password, candidate);
         let source = Source::from(address);
         match self.memory.known(&attempt).await {
-            Some(true) => return Ok(Check::RememberedRight),
+            Some(true) => Ok(Check::RememberedRight),
             Some(false) => {
-                self.delays.repeated(user, source).await;
-                return Ok(Check::RememberedWrong);
+                Box::pin(self.delays.repeated(user, source)).await;
+                Ok(Check::RememberedWrong)
             }
-            None => {}
+            // In a box, so that those who are remembered carry no room for it.
+            None => Box::pin(self.compute(credentials, candidate, attempt, source)).await,
         }
+    }
+
+    /// The verdict on an attempt that is not remembered.
+    async fn compute(
+        &self,
+        credentials: &Credentials,
+        candidate: Candidate<'_>,
+        attempt: Digest,
+        source: Source,
+    ) -> Result<Check, Refusal> {
+        let (user, password) = (credentials.user(), credentials.password());
         let login = self.delays.begin(user, source).await?;
         // An equal attempt at the same time waits for the first one's verdict.
         let computed = AtomicBool::new(false);

@@ -31,7 +31,7 @@ const MAX_WRONG: u64 = 10_000;
 const WRONG_FOR: Duration = Duration::from_secs(10);
 
 /// The digest of user, password and line.
-type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 /// Verdicts of the recent past.
 pub(super) struct Memory {

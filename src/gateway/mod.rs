@@ -39,6 +39,7 @@ use crate::error::Error;
 use crate::handler::Asked;
 use crate::handler::Backend;
 use crate::handler::Call;
+use crate::handler::Challenging;
 use crate::handler::Embedded;
 use crate::handler::Wanted;
 use crate::handler::handle;
@@ -253,6 +254,8 @@ impl Gateway {
             Err(Denied::Hidden(_)) => exchange.reason("hidden"),
             _ => {}
         }
+        let challenge = || self.challenge(exchange, Challenge::Credentials);
+        let tokens = self.desk.tokens().filter(|_| route.is_for_tokens());
         let call = Call {
             route: &route,
             method: &parts.method,
@@ -261,10 +264,10 @@ impl Gateway {
             acl: &self.acl,
             peer,
             origin: exchange.origin(),
-            challenge: &self.challenge(exchange, Challenge::Credentials),
+            challenge: Challenging(&challenge),
             request_id: exchange.request_id(),
             proofs: &self.proofs,
-            token: self.desk.tokens().map(|tokens| Wanted {
+            token: tokens.map(|tokens| Wanted {
                 tokens,
                 acl: &self.acl,
                 grants: asked.grants,

@@ -148,10 +148,7 @@ fn challenge(headers: &mut HeaderMap, call: &Call<'_>, upstream: &Upstream) {
         Outgoing::Forward => headers.get(WWW_AUTHENTICATE).cloned(),
         Outgoing::Strip | Outgoing::User | Outgoing::Own(_) => None,
     };
-    headers.insert(
-        WWW_AUTHENTICATE,
-        value.unwrap_or_else(|| call.challenge.clone()),
-    );
+    headers.insert(WWW_AUTHENTICATE, value.unwrap_or_else(call.challenge.0));
 }
 
 /// registry 2.8.2 announces the length of the whole blob on a 416 and sends a sentence; the client would wait for the

@@ -11,6 +11,8 @@ mod registry;
 mod search;
 mod token;
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderValue, Method, Response};
 
 use crate::acl::Acl;
@@ -88,7 +90,7 @@ pub(crate) struct Call<'a> {
     /// How the client sees itself.
     pub origin: &'a Origin,
     /// The challenge, should the upstream's refusal need one.
-    pub challenge: &'a HeaderValue,
+    pub challenge: Challenging<'a>,
     /// The id under which the request stands in our log.
     pub request_id: &'a HeaderValue,
     /// The proofs of names that an authority may ask for now.
@@ -97,10 +99,23 @@ pub(crate) struct Call<'a> {
     pub token: Option<Wanted<'a>>,
 }
 
+/// Writes the challenge; hardly any request needs one.
+#[derive(Clone, Copy)]
+pub(crate) struct Challenging<'a>(pub(crate) &'a (dyn Fn() -> HeaderValue + Sync));
+
+impl fmt::Debug for Challenging<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Challenging").finish_non_exhaustive()
+    }
+}
+
 /// Whether the asker may see a repository.
 pub(crate) type Visible<'a> = &'a (dyn Fn(&RepositoryName) -> bool + Sync);
 
 /// Does what was permitted. The second value is the status that the upstream gave, for the log.
+///
+/// What is asked for most often is awaited as it is, all else in a box: each future has room for the largest that it awaits,
+/// and is copied on its way to where it runs, so a rare one would cost every request.
 ///
 /// # Errors
 /// See [`Error`].
@@ -126,17 +141,17 @@ pub(crate) async fn handle(
             Backend::Upstream(upstream),
         ) => forward::forward(upstream, permit, call, body).await,
         (Target::Tags(name), Backend::Upstream(upstream)) => {
-            listing::tags(upstream, permit, call, name).await
+            Box::pin(listing::tags(upstream, permit, call, name)).await
         }
         (Target::Catalog, Backend::Upstream(upstream)) => {
             let pullable = acl.pullable(call.identity);
             let visible = |name: &RepositoryName| pullable.contains(name.as_str());
-            listing::catalog(upstream, permit, call, &visible).await
+            Box::pin(listing::catalog(upstream, permit, call, &visible)).await
         }
         (Target::Search, Backend::Upstream(upstream)) => {
             let pullable = acl.pullable(call.identity);
             let visible = |name: &RepositoryName| pullable.contains(name.as_str());
-            search::search(upstream, permit, call, &visible).await
+            Box::pin(search::search(upstream, permit, call, &visible)).await
         }
         (_, Backend::Registry(embedded)) => {
             Ok((registry::answer(embedded, permit, call, body).await?, None))

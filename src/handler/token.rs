@@ -18,7 +18,6 @@ use crate::error::TokenFault;
 use crate::identity::Grants;
 use crate::response;
 use crate::route::Route;
-use crate::route::Target;
 use crate::route::Verb;
 use crate::route::asked;
 use crate::route::form;
@@ -57,7 +56,7 @@ impl Asked {
         headers: &HeaderMap,
         body: &mut Option<Body>,
     ) -> Result<Self, Error> {
-        if !matches!(route.target, Target::Token(_)) {
+        if !route.is_for_tokens() {
             return Ok(Self::default());
         }
         if route.verb != Verb::Post {
@@ -75,7 +74,7 @@ impl Asked {
             return Err(TokenFault::ContentType.into());
         }
         let bytes = match body.take() {
-            Some(body) => Zeroizing::new(whole(body).await?),
+            Some(body) => Zeroizing::new(Box::pin(whole(body)).await?),
             None => Zeroizing::default(),
         };
         Ok(Self::of_form(&bytes)?)

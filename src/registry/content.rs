@@ -73,6 +73,15 @@ impl Contents {
         if let Some(content) = self.recent.get(digest).await {
             return Ok(Some(content));
         }
+        // In a box, so that what is kept is had without room for it.
+        Box::pin(self.load(storage, digest)).await
+    }
+
+    async fn load(
+        &self,
+        storage: &Storage,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Content>>, Error> {
         let key = Key::blob(digest);
         let Some(bytes) = storage.read(&key, MAX_MANIFEST).await? else {
             return Ok(None);

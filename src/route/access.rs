@@ -64,6 +64,11 @@ impl Route {
         )
     }
 
+    /// Whether the token service is asked.
+    pub(crate) fn is_for_tokens(&self) -> bool {
+        matches!(self.target, Target::Token(_))
+    }
+
     /// Whether the peer's listener answers it at all.
     ///
     /// # Errors

@@ -47,8 +47,6 @@ const H2_RESETS: usize = 20;
 
 /// Room for what hyper adds to a head of the largest size that the guard lets pass.
 const HEAD_SLACK: usize = 16 * 1024;
-/// More than the guard lets pass, which has an answer for it.
-const HEADERS: usize = 128;
 /// The smallest read buffer that hyper takes.
 const LEAST_BUFFER: usize = 64 * 1024;
 
@@ -102,7 +100,7 @@ pub(super) async fn serve(
             challenges_only: door.challenges_only,
         };
         let Some(tls) = &door.tls else {
-            return http1(socket, Client::new(peer, None), live, phase).await;
+            return Box::pin(http1(socket, Client::new(peer, None), live, phase)).await;
         };
         // Boxed, so that the room of a handshake goes with it.
         let handshake = Box::pin(tls.accept(socket));
@@ -116,11 +114,11 @@ pub(super) async fn serve(
                 counts.handshake(handshake.version, handshake.resumed);
                 debug!(tls.resumed = handshake.resumed, "handshake done");
                 let client = Client::new(peer, handshake.standing);
+                // Boxed, so that the task, which is copied on its way to where it runs, has no room for them yet.
                 if handshake.http2 {
-                    // The larger of the two, and rare: what HTTP/1 does not need is not kept for it.
                     Box::pin(http2(stream, client, live, phase)).await;
                 } else {
-                    http1(stream, client, live, phase).await;
+                    Box::pin(http1(stream, client, live, phase)).await;
                 }
             }
             Ok(Err(error)) => {
@@ -190,11 +188,11 @@ async fn answer(
     client: Arc<Client>,
     live: Live,
     exchanges: Exchanges,
-    pulse: Pulse,
+    pulse: Option<Pulse>,
     request: Request<Incoming>,
 ) -> Result<Response<Held>, Infallible> {
     let exchange = exchanges.begin();
-    let beat = pulse.begin();
+    let beat = pulse.map(|pulse| pulse.begin());
     let gateway: Arc<Gateway> = live.gateway();
     let response = gateway.serve(&client.peer(), request).await;
     Ok(response.map(|body| Held::new(body, exchange, beat)))
@@ -225,7 +223,6 @@ where
         }),
     );
     let exchanges = guard.exchanges();
-    let pulse = Pulse::default();
     // hyper makes room for one such future when the connection begins and keeps it to the end: boxed, an idle connection
     // has room for a pointer and not for a whole walk.
     let service = service_fn(move |request| {
@@ -233,7 +230,7 @@ where
             Arc::clone(&client),
             live.clone(),
             exchanges.clone(),
-            pulse.clone(),
+            None,
             request,
         ))
     });
@@ -243,7 +240,6 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_buf_size((settings.limits.header_size + HEAD_SLACK).max(LEAST_BUFFER))
-            .max_headers(HEADERS)
             .serve_connection(TokioIo::new(guard), service)
     );
     let ended = tokio::select! {
@@ -270,7 +266,7 @@ where
                 Arc::clone(&client),
                 live.clone(),
                 exchanges.clone(),
-                pulse.clone(),
+                Some(pulse.clone()),
                 request,
             )
         })

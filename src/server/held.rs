@@ -16,11 +16,12 @@ use super::pulse::Beat;
 pub(super) struct Held {
     body: Body,
     exchange: Exchange,
-    beat: Beat,
+    /// Of HTTP/2 alone: an HTTP/1 connection has the guard for this.
+    beat: Option<Beat>,
 }
 
 impl Held {
-    pub(super) fn new(body: Body, exchange: Exchange, beat: Beat) -> Self {
+    pub(super) fn new(body: Body, exchange: Exchange, beat: Option<Beat>) -> Self {
         Self {
             body,
             exchange,
@@ -38,10 +39,11 @@ impl HttpBody for Held {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        match &frame {
-            Poll::Ready(Some(Err(_))) => self.exchange.truncate(),
-            Poll::Ready(_) => self.beat.handed_over(),
-            Poll::Pending => self.beat.waiting_for_us(),
+        match (&frame, &mut self.beat) {
+            (Poll::Ready(Some(Err(_))), _) => self.exchange.truncate(),
+            (_, None) => {}
+            (Poll::Ready(_), Some(beat)) => beat.handed_over(),
+            (Poll::Pending, Some(beat)) => beat.waiting_for_us(),
         }
         frame
     }

@@ -81,7 +81,8 @@ impl Storage {
     pub(crate) async fn read(&self, key: &Key, most: u64) -> Result<Option<Bytes>, Error> {
         match self {
             Self::FileSystem(store) => store.read(key, most).await,
-            Self::Bucket(store) => store.read(key, most).await,
+            // In a box here and below: who reads from a disk carries no room for a request to a cloud.
+            Self::Bucket(store) => Box::pin(store.read(key, most)).await,
         }
     }
 
@@ -104,7 +105,7 @@ impl Storage {
     pub(crate) async fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
         match self {
             Self::FileSystem(store) => store.size(key).await,
-            Self::Bucket(store) => store.size(key).await,
+            Self::Bucket(store) => Box::pin(store.size(key)).await,
         }
     }
 
@@ -120,7 +121,7 @@ impl Storage {
     ) -> Result<Option<ByteStream>, Error> {
         match self {
             Self::FileSystem(store) => store.stream(key, range).await,
-            Self::Bucket(store) => store.stream(key, range).await,
+            Self::Bucket(store) => Box::pin(store.stream(key, range)).await,
         }
     }
 
@@ -175,7 +176,7 @@ impl Storage {
     ) -> Result<Option<String>, Error> {
         match self {
             Self::FileSystem(_) => Ok(None),
-            Self::Bucket(store) => store.presigned(key, valid).await,
+            Self::Bucket(store) => Box::pin(store.presigned(key, valid)).await,
         }
     }
 

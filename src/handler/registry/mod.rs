@@ -31,7 +31,7 @@ use super::{Call, page};
 pub(crate) use embedded::Embedded;
 pub(crate) use referrer::hidden;
 
-/// Answers one request.
+/// Answers one request. All but reading content is awaited in a box, so that the future of a read has no room for it.
 pub(super) async fn answer(
     embedded: &Embedded,
     permit: Permit,
@@ -50,33 +50,35 @@ pub(super) async fn answer(
         Target::Root => Ok(Response::new(empty())),
         Target::Version => Ok(page::document_for(&call, &serde_json::json!({}))),
         Target::Blob(name, digest) if reads => blob::read(registry, &call, name, digest).await,
-        Target::Blob(name, digest) => blob::delete(embedded, name, digest).await,
+        Target::Blob(name, digest) => Box::pin(blob::delete(embedded, name, digest)).await,
         Target::UploadStart(name, mount) => {
             let mount = mount.as_ref().filter(|_| permit.includes_mount());
-            upload::start(embedded, &call, name, mount, body).await
+            Box::pin(upload::start(embedded, &call, name, mount, body)).await
         }
         Target::Upload(name, id) => {
             upload::own(&call, id)?;
             match call.route.verb {
-                Verb::Patch => upload::append(embedded, &call, name, id, body).await,
-                Verb::Put => upload::close(embedded, &call, name, id, body).await,
-                Verb::Delete => upload::cancel(embedded, name, id).await,
+                Verb::Patch => Box::pin(upload::append(embedded, &call, name, id, body)).await,
+                Verb::Put => Box::pin(upload::close(embedded, &call, name, id, body)).await,
+                Verb::Delete => Box::pin(upload::cancel(embedded, name, id)).await,
                 Verb::Get | Verb::Head | Verb::Post => {
-                    upload::status(registry, &call, name, id).await
+                    Box::pin(upload::status(registry, &call, name, id)).await
                 }
             }
         }
         Target::Manifest(name, reference) => match call.route.verb {
-            Verb::Put => manifest::put(embedded, &call, name, reference, body).await,
-            Verb::Delete => manifest::delete(embedded, name, reference).await,
+            Verb::Put => Box::pin(manifest::put(embedded, &call, name, reference, body)).await,
+            Verb::Delete => Box::pin(manifest::delete(embedded, name, reference)).await,
             Verb::Get | Verb::Head | Verb::Post | Verb::Patch => {
                 manifest::read(registry, &call, name, reference).await
             }
         },
-        Target::Tags(name) => list::tags(registry, &call, name).await,
-        Target::Catalog => list::catalog(registry, &call).await,
-        Target::Search => list::search(registry, &call).await,
-        Target::Referrers(name, digest) => referrer::list(registry, &call, name, digest).await,
+        Target::Tags(name) => Box::pin(list::tags(registry, &call, name)).await,
+        Target::Catalog => Box::pin(list::catalog(registry, &call)).await,
+        Target::Search => Box::pin(list::search(registry, &call)).await,
+        Target::Referrers(name, digest) => {
+            Box::pin(referrer::list(registry, &call, name, digest)).await
+        }
         // Answered before any registry is asked.
         Target::Ping | Target::Token(_) | Target::Proof(_) => Err(Error::Panicked),
     }
