@@ -4,6 +4,7 @@
 //! Thirty-two connections that guess passwords from one address wait behind one another, while somebody from another
 //! address waits for one hash at most: freed places go round the addresses, not round the requests.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -102,6 +103,12 @@ struct Account {
     waiting: VecDeque<oneshot::Sender<Place>>,
 }
 
+impl Account {
+    fn is_idle(&self) -> bool {
+        self.running == 0 && self.waiting.is_empty()
+    }
+}
+
 /// The right to one place; given on when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -153,10 +160,9 @@ impl Turns {
     fn line_up(&self, source: Source) -> Option<Turn> {
         let bounds = &self.0.bounds;
         let mut state = self.state();
-        if state.running < bounds.places && state.account(source).running < bounds.places_each {
-            // Whoever waits while a place is free has all that it may have: places are handed on, not put back, as long
-            // as somebody may take them. So nobody is overtaken here.
-            state.run(source);
+        // Whoever waits while a place is free has all that it may have: places are handed on, not put back, as long
+        // as somebody may take them. So nobody is overtaken here.
+        if state.running < bounds.places && state.runs_within(source, bounds.places_each) {
             return Some(Turn::Now(self.place(source)));
         }
         if state.waits(source) >= bounds.waiting_each || state.waiting >= bounds.waiting {
@@ -203,6 +209,15 @@ impl State {
         self.accounts.get(&source).map_or(0, |a| a.waiting.len())
     }
 
+    /// Runs a request of a source that has fewer than `most` places; else nothing changes.
+    fn runs_within(&mut self, source: Source, most: usize) -> bool {
+        let account = self.account(source);
+        let runs = account.running < most;
+        account.running += usize::from(runs);
+        self.running += usize::from(runs);
+        runs
+    }
+
     fn run(&mut self, source: Source) {
         self.running += 1;
         self.account(source).running += 1;
@@ -210,14 +225,17 @@ impl State {
 
     fn leave(&mut self, source: Source) {
         self.running -= 1;
-        self.account(source).running -= 1;
-        self.tidy(source);
+        if let Entry::Occupied(mut account) = self.accounts.entry(source) {
+            account.get_mut().running -= 1;
+            if account.get().is_idle() {
+                account.remove();
+            }
+        }
     }
 
     /// Forgets a source that has nothing here any more.
     fn tidy(&mut self, source: Source) {
-        let idle = |a: &Account| a.running == 0 && a.waiting.is_empty();
-        if self.accounts.get(&source).is_some_and(idle) {
+        if self.accounts.get(&source).is_some_and(Account::is_idle) {
             self.accounts.remove(&source);
         }
     }

@@ -1,18 +1,20 @@
 //! Connections that wait for the next request.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::line::Line;
 
 /// An idle connection is kept this long: shorter than what servers commonly allow (nginx 75 s, Go none), so that it
 /// is we who close, and a request rarely meets a closing connection.
-const POOL_IDLE: Duration = Duration::from_secs(30);
+///
+/// Counted in looks, so that no request has to look at a clock for it.
+const POOL_IDLE: u64 = 6;
 
 /// How often idle connections are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -22,7 +24,9 @@ const LEFTOVER: Duration = Duration::from_secs(60);
 
 /// The idle connections of one client; the last one that came is the first to go.
 pub(super) struct Pool {
-    idle: Mutex<Vec<(Box<Line>, Instant)>>,
+    /// Each with the look before which it came.
+    idle: Mutex<Vec<(Box<Line>, u64)>>,
+    looks: AtomicU64,
     most: usize,
     swept: AtomicBool,
 }
@@ -32,6 +36,7 @@ impl Pool {
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             idle: Mutex::default(),
+            looks: AtomicU64::new(0),
             most,
             swept: AtomicBool::new(false),
         })
@@ -40,8 +45,8 @@ impl Pool {
     /// A connection that seems to be open.
     pub(super) fn take(&self) -> Option<Box<Line>> {
         loop {
-            let (mut line, since) = self.idle().pop()?;
-            if since.elapsed() < POOL_IDLE && !line.is_closed() {
+            let (mut line, _) = self.idle().pop()?;
+            if !line.is_closed() {
                 return Some(line);
             }
         }
@@ -67,7 +72,7 @@ impl Pool {
         line.appetite.reset();
         let mut idle = self.idle();
         if idle.len() < self.most {
-            idle.push((line, Instant::now()));
+            idle.push((line, self.looks.load(Ordering::Relaxed)));
             drop(idle);
             if !self.swept.swap(true, Ordering::Relaxed)
                 && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -80,9 +85,10 @@ impl Pool {
     /// Lets go of what is too old or was closed from the other side; whether anything is left to look after.
     fn look_through(&self) -> bool {
         let mut idle = self.idle();
-        idle.retain_mut(|(line, since)| {
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
+        idle.retain_mut(|(line, before)| {
             line.drive(&mut Context::from_waker(Waker::noop()));
-            since.elapsed() < POOL_IDLE && line.is_ready()
+            looks - *before < POOL_IDLE && line.is_ready()
         });
         if idle.is_empty() {
             self.swept.store(false, Ordering::Relaxed);
@@ -91,7 +97,7 @@ impl Pool {
     }
 
     /// Nothing in here panics while the lock is held.
-    fn idle(&self) -> MutexGuard<'_, Vec<(Box<Line>, Instant)>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(Box<Line>, u64)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -86,7 +86,7 @@ impl Exchange {
         let target = parts
             .uri
             .path_and_query()
-            .map_or_else(|| parts.uri.to_string(), ToString::to_string);
+            .map_or_else(|| parts.uri.to_string(), |path| path.as_str().to_owned());
         let entry = Entry {
             peer: origin
                 .address
@@ -305,7 +305,6 @@ impl Exchange {
         entry.bytes_sent = bytes;
         entry.bytes_received = self.received.bytes();
         entry.duration = self.begun.elapsed();
-        entry.time = Timestamp::now();
         debug!(
             request.id = entry.request_id,
             status = entry.status.as_u16(),
@@ -324,6 +323,7 @@ impl Exchange {
             reason: entry.reason,
         });
         if let Some(log) = &self.log {
+            entry.time = Timestamp::now();
             log.write(entry);
         }
     }
@@ -394,5 +394,7 @@ fn new_request_id() -> HeaderValue {
     static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let id = SEED.hash_one(COUNT.fetch_add(1, Ordering::Relaxed));
-    HeaderValue::from_str(&format!("{id:016x}")).unwrap_or(HeaderValue::from_static("0"))
+    let digits = (0..16).rev().map(|place| (id >> (4 * place)) & 15);
+    let digits = digits.filter_map(|digit| char::from_digit(u32::try_from(digit).ok()?, 16));
+    HeaderValue::try_from(digits.collect::<String>()).unwrap_or(HeaderValue::from_static("0"))
 }

@@ -5,36 +5,41 @@ use std::borrow::Cow;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that speak of one connection (RFC 9110 section 7.6.1), framing included: hyper writes its own.
-const CONNECTION: [HeaderName; 11] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+fn is_of_a_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "content-length"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Headers by which a client could speak in the gate's name, or have its request read as another one.
-const IMPOSTORS: [&str; 10] = [
-    "forwarded",
-    "x-real-ip",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-original-uri",
-    "x-rewrite-url",
-    "x-remote-user",
-    "x-request-id",
-];
-
-/// Prefixes of the same.
-const IMPOSTOR_PREFIXES: [&str; 2] = ["x-forwarded-", "x-ssl-"];
+fn is_an_impostor(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || name.starts_with("x-ssl-")
+        || matches!(
+            name,
+            "forwarded"
+                | "x-http-method"
+                | "x-http-method-override"
+                | "x-method-override"
+                | "x-original-uri"
+                | "x-original-url"
+                | "x-real-ip"
+                | "x-remote-user"
+                | "x-request-id"
+                | "x-rewrite-url"
+        )
+}
 
 /// A client may name in `Connection` only what nobody relies on: these keep their end-to-end meaning even when named.
 const PROTECTED: [HeaderName; 12] = [
@@ -54,25 +59,16 @@ const PROTECTED: [HeaderName; 12] = [
 
 /// Leaves of a request what may reach the upstream. `Host`, `Authorization` and the forwarded facts are set after.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
-    strip_response(headers);
-    headers.remove(header::EXPECT);
+    remove_named(headers);
+    remove_where(headers, |name| {
+        // For CGI and its kin `X_Real_IP` is the same header.
+        let spelled = match name {
+            name if name.contains('_') => Cow::Owned(name.replace('_', "-")),
+            name => Cow::Borrowed(name),
+        };
+        is_of_a_connection(name) || name == "expect" || is_an_impostor(&spelled)
+    });
     join_cookies(headers);
-    let forged: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            // For CGI and its kin `X_Real_IP` is the same header.
-            let name = match name.as_str() {
-                name if name.contains('_') => Cow::Owned(name.replace('_', "-")),
-                name => Cow::Borrowed(name),
-            };
-            let name = &*name;
-            IMPOSTORS.contains(&name) || IMPOSTOR_PREFIXES.iter().any(|p| name.starts_with(p))
-        })
-        .cloned()
-        .collect();
-    for name in forged {
-        headers.remove(name);
-    }
 }
 
 /// The crumbs of a cookie as one line: HTTP/2 lets a client cut it up, HTTP/1 does not (RFC 9113 section 8.2.3).
@@ -94,6 +90,12 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// Leaves of an answer what may reach the client.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    remove_named(headers);
+    remove_where(headers, is_of_a_connection);
+}
+
+/// Removes what `Connection` names.
+fn remove_named(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -102,7 +104,15 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !PROTECTED.contains(name))
         .collect();
-    for name in named.iter().chain(&CONNECTION) {
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// Looks at all names once: to ask for each that might be there takes longer.
+fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
+    let gone = headers.keys().filter(|name| goes(name.as_str()));
+    for name in gone.cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
 }

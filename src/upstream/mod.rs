@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
@@ -180,7 +181,7 @@ impl Upstream {
             headers,
             source: Source::Unix,
         };
-        let request = Self::request(&head, None, &Arc::new(Progress::new()))?;
+        let request = Self::request(head, None)?;
         let answer = self.client.send(request, true).await;
         let answer = answer.map_err(Error::from_client)?;
         if answer.status().is_server_error() {
@@ -196,14 +197,15 @@ impl Upstream {
         let place = self.connections.enter(head.source).await;
         let place = place.map_err(|Full| Error::Busy)?;
         let progress = Arc::new(Progress::new());
+        let repeatable = body.is_none() && is_repeatable(&head.method);
+        let body = body.map(|body| Watching::new(body, Arc::clone(&progress)).boxed_unsync());
+        let first = Self::request(head, body)?;
         // GET and HEAD without a body meet a pooled connection that the upstream is just closing now and then.
-        let second = (body.is_none() && is_repeatable(&head.method))
-            .then(|| Self::request(&head, None, &progress));
-        let first = Self::request(&head, body, &progress)?;
+        let again = repeatable.then(|| again(&first));
         let mut answer = self.exchange(first, false, &progress).await;
-        if let (Err(Error::Broken(_)), Some(second)) = (&answer, second) {
+        if let (Err(Error::Broken(_)), Some(again)) = (&answer, again) {
             self.counts.retried();
-            answer = self.exchange(second?, true, &progress).await;
+            answer = self.exchange(again, true, &progress).await;
         }
         let (parts, mut body) = answer?.into_parts();
         // Who frames one answer in two ways may mean the rest of its bytes as another one.
@@ -224,23 +226,16 @@ impl Upstream {
         }
     }
 
-    fn request(
-        head: &Head,
-        body: Option<Body>,
-        progress: &Arc<Progress>,
-    ) -> Result<Request<Body>, Error> {
+    fn request(head: Head, body: Option<Body>) -> Result<Request<Body>, Error> {
         // Where a body is usual, its absence is told (RFC 9110 section 8.6); some servers answer 411 otherwise.
         let told_empty = body.is_none() && !is_bodyless(&head.method);
-        let body = match body {
-            Some(body) => Watching::new(body, Arc::clone(progress)).boxed_unsync(),
-            None => empty(),
-        };
-        let mut request = Request::builder()
-            .method(head.method.clone())
-            .uri(&head.path_and_query)
-            .body(body)
-            .map_err(Error::Unsendable)?;
-        *request.headers_mut() = head.headers.clone();
+        let target = PathAndQuery::try_from(head.path_and_query);
+        let mut request = Request::new(body.unwrap_or_else(empty));
+        *request.method_mut() = head.method;
+        *request.uri_mut() = target
+            .map_err(|error| Error::Unsendable(error.into()))?
+            .into();
+        *request.headers_mut() = head.headers;
         if told_empty {
             request
                 .headers_mut()
@@ -248,6 +243,15 @@ impl Upstream {
         }
         Ok(request)
     }
+}
+
+/// The same request without a body once more.
+fn again(request: &Request<Body>) -> Request<Body> {
+    let mut again = Request::new(empty());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    again
 }
 
 /// A client that takes nothing of its answers, or very many of them, leaves half of the connections to all others.

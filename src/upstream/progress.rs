@@ -38,13 +38,14 @@ impl Progress {
 
     /// Returns once nothing has moved for `limit`.
     pub(super) async fn silence(&self, limit: Duration) {
+        let mut seen = self.last_ms.load(Ordering::Relaxed);
         loop {
-            let last = self.start + Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
-            let deadline = last + limit;
-            if Instant::now() >= deadline {
+            sleep_until(self.start + Duration::from_millis(seen) + limit).await;
+            let last = self.last_ms.load(Ordering::Relaxed);
+            if last == seen {
                 return;
             }
-            sleep_until(deadline).await;
+            seen = last;
         }
     }
 }
