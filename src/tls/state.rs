@@ -294,6 +294,9 @@ fn configure(
     config.ticketer = resumption.ticketer;
     config.session_storage = resumption.sessions;
     config.max_early_data_size = 0;
+    // One for each connection, as servers in Go send: each that is taken up brings the next one, and most clients of a
+    // registry throw them all away.
+    config.send_tls13_tickets = 1;
     config.alpn_protocols = if http2 {
         vec![b"h2".to_vec(), b"http/1.1".to_vec()]
     } else {
