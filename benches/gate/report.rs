@@ -73,7 +73,10 @@ pub fn write(options: &Options, rows: &[Row], plots: &[Plot]) {
     text += &fs::read_to_string(NOTES).unwrap_or_default();
     text += "\n## The settings\n\nOf TLS and ports only the names differ from what was run.\n";
     for (name, config) in peer::shown() {
-        let _ = write!(text, "\n{name}:\n\n```text\n{}\n```\n", config.trim_end());
+        // The tests of the pages load what is ours, and know other programs' settings by this language.
+        let language = if name == "dockgate" { "toml" } else { "nginx" };
+        let config = config.trim_end();
+        let _ = write!(text, "\n{name}:\n\n```{language}\n{config}\n```\n");
     }
     fs::write(file, text).unwrap();
     println!("written: {}", file.display());

@@ -96,6 +96,7 @@ pages! {
     architecture_does_what_it_says: "ARCHITECTURE.md", 0 not run;
     the_changes_do_what_they_say: "CHANGELOG.md", 0 not run;
     docs_do_what_they_say: "docs/README.md", 0 not run;
+    benchmarks_does_what_it_says: "docs/benchmarks.md", 0 not run;
     acme_does_what_it_says: "docs/acme.md", 1 not run;
     operations_does_what_it_says: "docs/operations.md", 1 not run;
     certificates_does_what_it_says: "docs/certificates.md", 1 not run;
