@@ -234,7 +234,7 @@ fn tags(bench: &Bench<'_>) -> Plot {
 }
 
 /// What registry:2 writes for a repository with one tag: three links, and the manifest once.
-fn repository_with_a_tag(root: &Path, name: &str, tag: &str, manifest: &[u8]) {
+pub fn repository_with_a_tag(root: &Path, name: &str, tag: &str, manifest: &[u8]) {
     let digest = digest(manifest);
     let hex = digest.trim_start_matches("sha256:");
     let base = root.join("docker/registry/v2");

@@ -46,8 +46,10 @@ fn main() {
     match arguments.split_first() {
         Some((first, rest)) if first == "load" => load::main(rest),
         Some((first, rest)) if first == "count" => {
-            let options = Options::read(rest);
-            if !count::run(&options.dockgate) {
+            let (agree, rest): (Vec<_>, Vec<_>) =
+                rest.iter().cloned().partition(|word| word == "--agree");
+            let options = Options::read(&rest);
+            if !count::run(&options.dockgate, !agree.is_empty()) {
                 std::process::exit(1);
             }
         }

@@ -125,11 +125,18 @@ impl Peer {
         }
     }
 
-    /// dockgate before an upstream, under valgrind, and the file that will say how many instructions it took.
-    pub fn counted(site: &Site, upstream: SocketAddr, setup: &Setup<'_>) -> (Self, PathBuf) {
+    /// dockgate before an upstream, or over a store, under valgrind, and the file that will say how many instructions it
+    /// took.
+    pub fn counted(
+        site: &Site,
+        upstream: SocketAddr,
+        store: Option<&Path>,
+        setup: &Setup<'_>,
+    ) -> (Self, PathBuf) {
         let address = free_address();
         let dir = site.folder("counted");
-        let plain = dockgate(address, &upstream_toml(upstream), setup, &dir);
+        let backend = store.map_or_else(|| upstream_toml(upstream), filesystem_toml);
+        let plain = dockgate(address, &backend, setup, &dir);
         let out = dir.join("counted");
         let mut command = pinned(setup.core, Path::new("valgrind"));
         command
@@ -160,11 +167,7 @@ impl Peer {
     pub fn embedded(site: &Site, root: &Path, setup: &Setup<'_>) -> Self {
         let address = free_address();
         let dir = site.folder("embedded");
-        let backend = format!(
-            "[registry.filesystem]\nrootdirectory = \"{}\"\n",
-            root.display()
-        );
-        let command = dockgate(address, &backend, setup, &dir);
+        let command = dockgate(address, &filesystem_toml(root), setup, &dir);
         Self::launch("dockgate, embedded", address, true, dir, command)
     }
 
@@ -301,6 +304,11 @@ fn command_of(
 
 fn upstream_toml(upstream: SocketAddr) -> String {
     format!("[upstream]\nurl = \"http://{upstream}\"\nmax_connections = 4096\n")
+}
+
+fn filesystem_toml(root: &Path) -> String {
+    let root = root.display();
+    format!("[registry.filesystem]\nrootdirectory = \"{root}\"\n")
 }
 
 fn dockgate(address: SocketAddr, backend: &str, setup: &Setup<'_>, dir: &Path) -> Command {
