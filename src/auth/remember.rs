@@ -35,7 +35,8 @@ pub(super) type Digest = [u8; 32];
 
 /// Verdicts of the recent past.
 pub(super) struct Memory {
-    key: Zeroizing<[u8; 64]>,
+    /// Has taken in the key, which is as much work as an attempt.
+    keyed: Hmac<Sha256>,
     right: Cache<Digest, ()>,
     wrong: Cache<Digest, ()>,
 }
@@ -58,7 +59,7 @@ impl Memory {
                 .build()
         };
         Ok(Self {
-            key,
+            keyed: KeyInit::new((&*key).into()),
             right: cache(MAX_RIGHT, RIGHT_FOR),
             wrong: cache(MAX_WRONG, WRONG_FOR),
         })
@@ -66,7 +67,7 @@ impl Memory {
 
     /// Names one attempt. Lengths go in front, so that no two attempts are the same bytes.
     pub(super) fn digest(&self, user: &[u8], password: &[u8], against: Candidate<'_>) -> Digest {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new((&*self.key).into());
+        let mut mac = self.keyed.clone();
         for part in [user, password, against.hash] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
