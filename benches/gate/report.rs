@@ -138,7 +138,7 @@ fn digits(value: f64) -> String {
 const HEAD: &str = "# Benchmarks
 
 `make bench` writes this file, but for the section on what was found, which lies in `benches/notes.txt`. It sets up the
-peers by itself (Debian's packages, as root) and takes about half an hour.
+peers by itself (Debian's packages, as root) and takes about twenty minutes.
 
 ## How it is measured
 

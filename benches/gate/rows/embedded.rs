@@ -72,7 +72,7 @@ pub fn rows(bench: &Bench<'_>) -> Vec<Row> {
         |way| spent(bench, way, &order) / (site.blob.size as f64 / GIB),
     );
     keep(push, &[("docker-registry", 0.5), (CHAIN, 0.45)]);
-    let number = bench.options.size(4000, 80);
+    let number = bench.options.size(2000, 80);
     let order = Order::new("get")
         .with("target", "/v2/bench/image/manifests/latest")
         .with("connections", 8)

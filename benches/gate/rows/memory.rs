@@ -38,7 +38,7 @@ fn idle_row(bench: &Bench<'_>, about: About, upstream: &Peer) -> Row {
     let order = Order::new("hold")
         .with("target", "/v2/")
         .with("connections", connections);
-    let rounds = bench.options.rounds.min(5);
+    let rounds = bench.options.rounds.min(3);
     take_turns(about, rounds, &mut kinds, |kind| {
         let setup = bench.setup(&bench.site.ecdsa);
         let peer = Peer::in_front(&bench.site, *kind, upstream.address, &setup);

@@ -40,7 +40,7 @@ pub fn rows(bench: &Bench<'_>) -> Vec<Row> {
                 about,
                 &mut peers,
                 &order,
-                bench.options.size(40_000, 800),
+                bench.options.size(24_000, 800),
             ));
         }
         rows.extend(latency.map(|about| added(bench, about, &mut peers, &upstream)));
@@ -54,7 +54,7 @@ pub fn rows(bench: &Bench<'_>) -> Vec<Row> {
             about,
             &mut peers,
             &order,
-            bench.options.size(4000, 80),
+            bench.options.size(2000, 80),
         )
     }));
     rows
