@@ -43,10 +43,11 @@ pub(crate) fn fill(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 pub(crate) fn withdraw(path: &Path) -> io::Result<bool> {
     let mut permissions = fs::metadata(path)?.permissions();
     let mode = permissions.mode();
-    if mode & 0o007 == 0 {
+    let others = mode & 0o007;
+    if others == 0 {
         return Ok(false);
     }
-    permissions.set_mode(mode & !0o007);
+    permissions.set_mode(mode - others);
     fs::set_permissions(path, permissions)?;
     Ok(true)
 }

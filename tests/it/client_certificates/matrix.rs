@@ -295,6 +295,7 @@ impl Bench {
     }
 
     /// The rows of certificates that do not: those with something wrong about themselves.
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn refused(&self) -> Vec<Row> {
         let row = |what, pair, alert, reason| Row {
             what,
@@ -386,6 +387,7 @@ impl Bench {
     }
 
     /// And those with something wrong about who issued them.
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn misissued(&self) -> Vec<Row> {
         let row = |what, pair, alert, reason| Row {
             what,
