@@ -106,8 +106,8 @@ mod tests {
         fs::write(at("elsewhere/secret"), "s").unwrap();
         let text = format!(
             "state_dir = \"state\"\n[[listener]]\naddress = \"unix:run/a.sock\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-             [registry.filesystem]\nrootdirectory = {:?}\n[auth]\nhtpasswd = \"users/htpasswd\"\n",
-            at("store")
+             [registry.filesystem]\nrootdirectory = \"{}\"\n[auth]\nhtpasswd = \"users/htpasswd\"\n",
+            at("store").display()
         );
         let config = Config::parse(&text, root.path(), &[]).unwrap().config;
         let needs = Needs::of(&config, None);

@@ -23,7 +23,8 @@ const NOBODY: &str = "65534";
 fn toml(htpasswd: &Path, more: &str) -> String {
     format!(
         "state_dir = \"state\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[registry.filesystem]\n\
-         rootdirectory = \"images\"\n[auth]\nhtpasswd = {htpasswd:?}\n{more}"
+         rootdirectory = \"images\"\n[auth]\nhtpasswd = \"{}\"\n{more}",
+        htpasswd.display()
     )
 }
 
@@ -98,7 +99,7 @@ fn what_a_reload_names_elsewhere_waits_for_a_restart() {
     assert_eq!(get(&program, "bob", "two"), 401);
     assert_eq!(get(&program, "ann", "one"), 200);
 
-    let moved = format!("rootdirectory = {:?}", elsewhere.path());
+    let moved = format!("rootdirectory = \"{}\"", elsewhere.path().display());
     let text = toml(Path::new("users/htpasswd"), "");
     fs::write(&file, text.replace("rootdirectory = \"images\"", &moved)).unwrap();
     program.signal(Signal::HUP);
