@@ -70,9 +70,10 @@ fn serve(found: Found, sockets: Activated, metrics: Metrics) -> u8 {
     }
     // The first thread and no other of ours: those that come later inherit it.
     let (confined, outcome) = confine(&config, found.file.as_deref());
-    match &outcome {
-        Outcome::Enforced { .. } | Outcome::Off | Outcome::Unknown => info!("{outcome}"),
-        Outcome::Not(_) => warn!("{outcome}"),
+    if matches!(outcome, Outcome::Not(_)) {
+        warn!("{outcome}");
+    } else {
+        info!("{outcome}");
     }
     if rustix::process::geteuid().is_root() {
         warn!(
