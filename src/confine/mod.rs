@@ -156,7 +156,7 @@ impl fmt::Display for Outcome {
                     let before = if at == 0 { "below " } else { " and " };
                     write!(f, "{before}{}", folder.display())?;
                 }
-                f.write_str(", reads the files of its configuration and the system's own")
+                f.write_str(", reads what its configuration names, and the folders of the system")
             }
             Self::Off => f.write_str("not confined: process.landlock is false"),
             Self::Unknown => f.write_str(

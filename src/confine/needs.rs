@@ -13,8 +13,9 @@ use crate::config::ListenAddress;
 use crate::config::Listener;
 use crate::config::Storage;
 
-/// What the C library, the resolver, the clock and the store of CA certificates read, where it is there. `/etc` as a whole:
-/// most files that configurations name lie there, and what not everybody may read is kept by its owner and mode.
+/// What the C library, the resolver, the clock and the store of CA certificates read, where it is there; and where people
+/// and their tools put what a configuration names: a reload must find a new certificate there. What not everybody may read
+/// of it is kept by its owner and mode. Homes, and what other services keep below `/var`, are not among them.
 const SYSTEM: &[&str] = &[
     "/dev",
     "/etc",
@@ -22,13 +23,13 @@ const SYSTEM: &[&str] = &[
     "/lib",
     "/lib64",
     "/nix/store",
+    "/opt",
     "/proc",
-    "/run/NetworkManager",
-    "/run/nscd",
-    "/run/resolvconf",
-    "/run/systemd/resolve",
+    "/run",
+    "/srv",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup",
+    "/tmp",
     "/usr",
     "/var/lib/ca-certificates",
 ];

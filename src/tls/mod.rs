@@ -49,8 +49,22 @@ pub(crate) use x509::{Certificate, RevocationList};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{CipherSuite, SupportedCipherSuite};
 
-/// The cryptography of both sides: aws-lc-rs, `X25519MLKEM768` first, authenticated encryption alone.
+/// The cryptography of both sides: aws-lc-rs, `X25519MLKEM768` first, authenticated encryption alone, and of that AES-128,
+/// the cheapest, first.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    let mut provider = aws_lc_rs::default_provider();
+    let is_cheapest = |suite: &SupportedCipherSuite| {
+        matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    };
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| !is_cheapest(suite));
+    Arc::new(provider)
 }

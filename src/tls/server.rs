@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use rustls::server::Acceptor;
-use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{AlertDescription, CipherSuite, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::task;
@@ -198,7 +198,7 @@ impl ServerTls {
         }
         let state = self.shared.state.load_full();
         let handshake = async {
-            let result = self.negotiate(io, &state.config).await;
+            let result = self.negotiate(io, &state).await;
             (result, REFUSED.with(RefCell::take))
         };
         let stream = match REFUSED.scope(RefCell::new(None), handshake).await {
@@ -260,7 +260,7 @@ impl ServerTls {
     async fn negotiate<S>(
         &self,
         io: S,
-        config: &Arc<ServerConfig>,
+        state: &State,
     ) -> Result<Encrypted<S>, (io::Error, Option<S>)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -269,7 +269,11 @@ impl ServerTls {
         let hello = hello.await.map_err(|error| (error, None))?;
         // An error would be a closed semaphore, which this one never is.
         let place = Arc::clone(&self.shared.exchanges).acquire_owned().await;
-        let config = Arc::clone(config);
+        let config = if is_slow_at_aes(hello.client_hello().cipher_suites()) {
+            Arc::clone(&state.as_asked)
+        } else {
+            Arc::clone(&state.config)
+        };
         let work = move || {
             let accept = hello.into_stream(config).into_fallible();
             // Held by the work, which goes on when the client's time is up.
@@ -280,6 +284,21 @@ impl ServerTls {
         let accept = accept.map_err(|error| (io::Error::other(error), None))?;
         accept.await.map_err(|(error, io)| (error, Some(io)))
     }
+}
+
+/// Of suites that are all good we take the cheapest, AES-128; but who has no instructions for AES names `ChaCha20` first.
+fn is_slow_at_aes(suites: &[CipherSuite]) -> bool {
+    use CipherSuite as Suite;
+
+    let known = suites.iter().find(|suite| suite.as_str().is_some());
+    matches!(
+        known,
+        Some(
+            Suite::TLS13_CHACHA20_POLY1305_SHA256
+                | Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+                | Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    )
 }
 
 fn spelled(version: ProtocolVersion) -> Option<&'static str> {

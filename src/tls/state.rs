@@ -32,6 +32,8 @@ const SESSIONS: usize = 1024;
 /// Everything that was read from the files, in force together.
 pub(super) struct State {
     pub config: Arc<ServerConfig>,
+    /// The same, in the order of suites that the client names.
+    pub as_asked: Arc<ServerConfig>,
     pub trust: Option<Arc<Trust>>,
     /// What `trust` was made of, to see a change.
     trust_digest: Vec<u8>,
@@ -141,8 +143,11 @@ impl State {
         let resolver = Resolver::new(&default, &more, source.challenges.clone());
         let config = configure(settings, source.http2, trust.as_ref(), resolver, resumption)
             .map_err(|error| vec![Error::Setup(error)])?;
+        let mut as_asked = config.clone();
+        as_asked.ignore_client_order = false;
         let state = Self {
             config: Arc::new(config),
+            as_asked: Arc::new(as_asked),
             trust,
             trust_digest,
             generation,
@@ -294,6 +299,7 @@ fn configure(
     config.ticketer = resumption.ticketer;
     config.session_storage = resumption.sessions;
     config.max_early_data_size = 0;
+    config.ignore_client_order = true;
     // One for each connection, as servers in Go send: each that is taken up brings the next one, and most clients of a
     // registry throw them all away.
     config.send_tls13_tickets = 1;

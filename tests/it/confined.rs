@@ -82,7 +82,7 @@ fn a_confined_gate_serves_and_takes_up_what_is_replaced() {
 
 #[test]
 fn what_a_reload_names_elsewhere_waits_for_a_restart() {
-    let elsewhere = TempDir::new().unwrap();
+    let elsewhere = TempDir::new_in(ELSEWHERE).unwrap();
     let other = elsewhere.path().join("htpasswd");
     fs::write(&other, "bob:{PLAIN}two\n").unwrap();
     let program = start("");
@@ -117,7 +117,7 @@ fn what_a_reload_names_elsewhere_waits_for_a_restart() {
 #[test]
 fn a_folder_that_is_replaced_as_a_whole_waits_for_a_restart() {
     // Below the folder of the configuration it would still be at home.
-    let elsewhere = TempDir::new().unwrap();
+    let elsewhere = TempDir::new_in(ELSEWHERE).unwrap();
     let at = |name: &str| elsewhere.path().join(name);
     fs::create_dir(at("users")).unwrap();
     fs::write(at("users/htpasswd"), "ann:{PLAIN}one\n").unwrap();
@@ -135,7 +135,7 @@ fn a_folder_that_is_replaced_as_a_whole_waits_for_a_restart() {
 
 #[test]
 fn without_landlock_a_reload_reaches_whatever_its_user_may() {
-    let elsewhere = TempDir::new().unwrap();
+    let elsewhere = TempDir::new_in(ELSEWHERE).unwrap();
     let other = elsewhere.path().join("htpasswd");
     fs::write(&other, "bob:{PLAIN}two\n").unwrap();
     let program = start("[process]\nlandlock = false\n");
@@ -146,6 +146,9 @@ fn without_landlock_a_reload_reaches_whatever_its_user_may() {
     program.err_line("not changed until the next start: process.landlock: false stays");
     assert_eq!(get(&program, "bob", "two"), 200);
 }
+
+/// A folder that no configuration names, and in which nobody keeps what one does.
+const ELSEWHERE: &str = "/var/tmp";
 
 /// `dockgate` as [`NOBODY`], with what lies in this folder; killed when it is dropped.
 struct Unprivileged {

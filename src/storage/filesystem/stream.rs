@@ -104,7 +104,11 @@ impl Reading {
     async fn read(&mut self) -> Option<Result<Piece, Error>> {
         let mut piece = self.piece()?;
         if self.in_memory {
-            let space = piece.buffer.space().get_mut(..piece.wanted).unwrap_or_default();
+            let space = piece
+                .buffer
+                .space()
+                .get_mut(..piece.wanted)
+                .unwrap_or_default();
             let place = self.disk.place();
             piece.filled = place.fill_from_memory(&self.file, piece.at, space);
             if piece.filled == piece.wanted {

@@ -308,7 +308,7 @@ impl Bench {
             row(
                 "expired",
                 self.simple("expired", |p| {
-                    (p.not_before, p.not_after) = (at(-9), at(-1))
+                    (p.not_before, p.not_after) = (at(-9), at(-1));
                 }),
                 "certificate_expired",
                 "it, or a CA above it, has expired",
@@ -522,7 +522,7 @@ fn t6_t7_t9_n23_n60_what_a_certificate_gets_is_what_the_documentation_says() {
     let fronts = [front(&bench, false), front(&bench, true)];
     let rows = [bench.served(), bench.refused(), bench.misissued()];
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
-    let mut refused = [0, 0];
+    let mut refused = [0_u32, 0];
     for row in &rows {
         let front = &fronts[usize::from(row.lists)];
         for version in ["1.2", "1.3"] {
@@ -568,10 +568,7 @@ fn t6_t7_t9_n23_n60_what_a_certificate_gets_is_what_the_documentation_says() {
         };
         assert!(page.contains(&said), "docs/security.md has no line\n{said}");
     }
-    tell(
-        BAD_INPUTS,
-        refused.iter().map(|count| *count as usize).sum(),
-    );
+    tell(BAD_INPUTS, refused.iter().sum::<u32>().try_into().unwrap());
 }
 
 /// What was agreed on before is not worth more than what would be agreed on now.

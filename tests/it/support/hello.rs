@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// A whole and proper ClientHello, as rustls writes it, for this name.
+/// A whole and proper `ClientHello`, as rustls writes it, for this name.
 pub fn proper(name: &'static str) -> Vec<u8> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
