@@ -97,7 +97,8 @@ mod tests {
         if !is_here() {
             return;
         }
-        let root = tempfile::tempdir().unwrap();
+        // Not in /tmp, which everybody may read.
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
         let at = |name: &str| root.path().join(name);
         for folder in ["store", "users", "elsewhere", "run"] {
             fs::create_dir(at(folder)).unwrap();
