@@ -32,13 +32,15 @@ pub(crate) struct Difference {
 }
 
 /// Headers that no client of a registry acts on, and what they are.
-const HARMLESS: [(&str, &str); 18] = [
+const HARMLESS: [(&str, &str); 20] = [
     ("date", "the time of the answer"),
     ("server", "the name of the software"),
     ("x-request-id", "the id under which the request is in a log"),
     ("x-content-type-options", "for browsers"),
     ("x-frame-options", "for browsers"),
     ("content-security-policy", "for browsers"),
+    ("cross-origin-resource-policy", "for browsers"),
+    ("referrer-policy", "for browsers"),
     ("strict-transport-security", "for browsers"),
     ("alt-svc", "for browsers"),
     ("set-cookie", "clients of registries keep no cookies"),
