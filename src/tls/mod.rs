@@ -68,3 +68,18 @@ fn provider() -> Arc<CryptoProvider> {
         .sort_by_key(|suite| !is_cheapest(suite));
     Arc::new(provider)
 }
+
+/// Of suites that are all good we take the cheapest, AES-128; but who has no instructions for AES names `ChaCha20` first.
+fn is_slow_at_aes(suites: &[CipherSuite]) -> bool {
+    use CipherSuite as Suite;
+
+    let known = suites.iter().find(|suite| suite.as_str().is_some());
+    matches!(
+        known,
+        Some(
+            Suite::TLS13_CHACHA20_POLY1305_SHA256
+                | Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+                | Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    )
+}

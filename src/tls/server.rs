@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use rustls::server::Acceptor;
-use rustls::{AlertDescription, CipherSuite, HandshakeKind, ProtocolVersion};
+use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::task;
@@ -28,7 +28,7 @@ use super::standing::Standing;
 use super::state::{Date, Source, State};
 use super::stream::{Rewound, TlsStream};
 use super::verifier::REFUSED;
-use super::{first, identity};
+use super::{first, identity, is_slow_at_aes};
 
 /// What a client reads that speaks plain HTTP to a TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 52\r\nConnection: close\r\n\r\nThis port speaks HTTPS; the request was plain HTTP.\n";
@@ -284,21 +284,6 @@ impl ServerTls {
         let accept = accept.map_err(|error| (io::Error::other(error), None))?;
         accept.await.map_err(|(error, io)| (error, Some(io)))
     }
-}
-
-/// Of suites that are all good we take the cheapest, AES-128; but who has no instructions for AES names `ChaCha20` first.
-fn is_slow_at_aes(suites: &[CipherSuite]) -> bool {
-    use CipherSuite as Suite;
-
-    let known = suites.iter().find(|suite| suite.as_str().is_some());
-    matches!(
-        known,
-        Some(
-            Suite::TLS13_CHACHA20_POLY1305_SHA256
-                | Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
-                | Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
-        )
-    )
 }
 
 fn spelled(version: ProtocolVersion) -> Option<&'static str> {
