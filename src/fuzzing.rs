@@ -162,9 +162,9 @@ mod tests {
         }
     }
 
-    /// As many rounds as `DOCKGATE_TEST_SCALE` says of what a run of all tests does.
+    /// As many rounds as `TEST_SCALE` says of what a run of all tests does.
     fn rounds() -> ProptestConfig {
-        let scale = std::env::var("DOCKGATE_TEST_SCALE").ok();
+        let scale = std::env::var("TEST_SCALE").ok();
         let scale: u32 = scale.and_then(|text| text.parse().ok()).unwrap_or(1);
         ProptestConfig {
             failure_persistence: None,

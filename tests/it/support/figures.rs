@@ -23,7 +23,7 @@ pub const CONNECTIONS: &str = "hostile connections";
 
 /// Says that so many of `what` went as they must. Told when the assertions are past: a test that fails tells nothing.
 pub fn tell(what: &str, count: usize) {
-    let Ok(path) = env::var("DOCKGATE_FIGURES") else {
+    let Ok(path) = env::var("TEST_FIGURES") else {
         return;
     };
     let test = std::thread::current().name().unwrap_or("test").to_owned();
@@ -37,9 +37,9 @@ pub fn tell(what: &str, count: usize) {
         .unwrap();
 }
 
-/// So many rounds as `DOCKGATE_TEST_SCALE` says of what a run of all tests does once: `make promises` has more time.
+/// So many rounds as `TEST_SCALE` says of what a run of all tests does once: `make promises` has more time.
 pub fn rounds(once: usize) -> usize {
-    let scale = env::var("DOCKGATE_TEST_SCALE")
+    let scale = env::var("TEST_SCALE")
         .ok()
         .and_then(|text| text.parse().ok());
     once * scale.unwrap_or(1_usize).clamp(1, 1000)
