@@ -13,6 +13,9 @@ const MAGIC: &[u8; 8] = b"dockgat\x01";
 /// Bytes at the end of a saved state that tell damage.
 const CHECK: usize = 8;
 
+/// The most bytes that SHA-256 is defined for: it counts bits in 64 of them (FIPS 180-4 section 1).
+const MOST: u64 = u64::MAX / 8;
+
 /// Digests in the making.
 #[derive(Clone)]
 pub(super) struct Digester {
@@ -92,19 +95,30 @@ impl Digester {
         }
         let state = state.strip_prefix(MAGIC)?;
         let (length, state) = state.split_first_chunk::<8>()?;
+        let length = u64::from_be_bytes(*length);
         let size = SerializedState::<Sha256>::default().len();
         let (sha256, sha512) = state.split_at_checked(size)?;
         let sha512 = if sha512.is_empty() {
             None
         } else {
+            let blocks = sha512.get(64..80)?.try_into().ok()?;
+            has_taken(u128::from_le_bytes(blocks), 128, length)?;
             Some(hasher::<Sha512>(sha512)?)
         };
+        let blocks = sha256.get(32..40)?.try_into().ok()?;
+        has_taken(u64::from_le_bytes(blocks).into(), 64, length)?;
         Some(Self {
-            length: u64::from_be_bytes(*length),
+            length,
             sha256: hasher(sha256)?,
             sha512,
         })
     }
+}
+
+/// `Some` if so many blocks of this size are `length` bytes but for those of the last one: `sha2` multiplies its count without a
+/// look at where it came from.
+fn has_taken(blocks: u128, size: u128, length: u64) -> Option<()> {
+    (length <= MOST && blocks == u128::from(length) / size).then_some(())
 }
 
 fn hasher<H: SerializableState>(state: &[u8]) -> Option<H> {
