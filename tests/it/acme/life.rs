@@ -5,10 +5,11 @@ use std::fs;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::support::house::eventually;
 use crate::support::pebble::{Kind, Pebble, need_pebble};
 
 use super::{
-    GATE, ISSUED, certificate_in, files, is_had, only_file, own_ca, start, start_in, trusts,
+    GATE, ISSUED, certificate_in, files, is_had, only_file, own_ca, shown, start, start_in, trusts,
 };
 
 #[test]
@@ -98,14 +99,13 @@ fn other_names_take_effect_without_a_restart_and_the_old_certificate_is_kept() {
     let acme = pebble.toml(&["second.test", "first.test"]);
     fs::write(dir.path().join("proxy.toml"), format!("{GATE}{acme}")).unwrap();
     gate.err_times(ISSUED, 2);
-    gate.err_times("reload: reloaded", 3);
-    assert_ne!(trusts(&gate, &root, "second.test"), first);
+    // How many reloads that takes is the gate's affair: two that come together are one.
+    assert_ne!(eventually(|| shown(&gate, &root, "second.test")), first);
     trusts(&gate, &root, "first.test");
     assert_eq!(fs::read(&file).unwrap(), kept);
 
     fs::write(dir.path().join("proxy.toml"), GATE).unwrap();
-    gate.err_times("reload: reloaded", 4);
-    trusts(&gate, &own_ca(dir.path()), "localhost");
+    eventually(|| shown(&gate, &own_ca(dir.path()), "localhost"));
 }
 
 #[test]

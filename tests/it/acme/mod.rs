@@ -74,6 +74,13 @@ fn trusts(gate: &Program, ca: &Path, name: &str) -> Vec<u8> {
     dialog.certificate().unwrap()
 }
 
+/// The certificate that the gate shows for this name, if it is one of this CA.
+fn shown(gate: &Program, ca: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut dialog = Dialog::tls(gate.address(0), &Tls::new(ca, name));
+    dialog.handshake().ok()?;
+    dialog.certificate()
+}
+
 /// Waits until the certificate of the authority is had and in force, for the so manieth time.
 #[track_caller]
 fn is_had(gate: &Program, times: usize) {
