@@ -80,15 +80,15 @@ machine() {
 # certificate CERTIFICATE KEY NAME: as an authority gives them out that every client knows.
 certificate() {
     mkdir -p "$(dirname "$1")" "$(dirname "$2")"
-    if [ ! -e /root/authority.key ]; then
+    if [ ! -e $HOME/authority.key ]; then
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=an authority" \
-            -keyout /root/authority.key -out /root/authority.crt
-        cat /root/authority.crt >>/etc/ssl/certs/ca-certificates.crt
+            -keyout $HOME/authority.key -out $HOME/authority.crt
+        cat $HOME/authority.crt >>/etc/ssl/certs/ca-certificates.crt
     fi
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$3" -keyout "$2" -out /root/request
-    printf 'subjectAltName=DNS:%s\n' "$3" >/root/extensions
-    openssl x509 -req -in /root/request -CA /root/authority.crt -CAkey /root/authority.key -CAcreateserial -days 2 \
-        -extfile /root/extensions -out "$1"
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$3" -keyout "$2" -out $HOME/request
+    printf 'subjectAltName=DNS:%s\n' "$3" >$HOME/extensions
+    openssl x509 -req -in $HOME/request -CA $HOME/authority.crt -CAkey $HOME/authority.key -CAcreateserial -days 2 \
+        -extfile $HOME/extensions -out "$1"
 }
 
 # password FILE NAME PASSWORD: as Apache's tool writes it.
@@ -101,8 +101,8 @@ password() {
 # registry ADDRESS: registry:2, as Debian has it, with its images in /var/lib/registry.
 registry() {
     printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: "%s"}\n' "$1" \
-        >/root/registry.yml
-    docker-registry serve /root/registry.yml >"$OUT/registry-$1" 2>&1 &
+        >$HOME/registry.yml
+    docker-registry serve $HOME/registry.yml >"$OUT/registry-$1" 2>&1 &
     registries="${registries:-} $!"
     listens "$OUT/registry-$1" "$!"
 }
@@ -119,15 +119,15 @@ registries_gone() {
 # image_of_registry: `registry:2` for docker, out of Debian's program.
 image_of_registry() {
     docker_daemon
-    mkdir -p /root/image/bin /root/image/etc/docker/registry /root/image/var/lib/registry /root/image/tmp
-    cp "$(command -v docker-registry)" /root/image/bin/registry
-    for library in $(ldd /root/image/bin/registry | grep -o '/[^ ]*'); do
-        mkdir -p "/root/image$(dirname "$library")"
-        cp -L "$library" "/root/image$library"
+    mkdir -p $HOME/image/bin $HOME/image/etc/docker/registry $HOME/image/var/lib/registry $HOME/image/tmp
+    cp "$(command -v docker-registry)" $HOME/image/bin/registry
+    for library in $(ldd $HOME/image/bin/registry | grep -o '/[^ ]*'); do
+        mkdir -p "$HOME/image$(dirname "$library")"
+        cp -L "$library" "$HOME/image$library"
     done
     printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: ":5000"}\n' \
-        >/root/image/etc/docker/registry/config.yml
-    tar -C /root/image -c . | docker import --change 'ENTRYPOINT ["/bin/registry"]' \
+        >$HOME/image/etc/docker/registry/config.yml
+    tar -C $HOME/image -c . | docker import --change 'ENTRYPOINT ["/bin/registry"]' \
         --change 'CMD ["serve", "/etc/docker/registry/config.yml"]' --change 'VOLUME /var/lib/registry' - registry:2
 }
 

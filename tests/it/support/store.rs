@@ -207,6 +207,7 @@ impl Shared {
                 }
                 Deed::Late(delay) => {
                     let answer = self.pass(&request)?;
+                    // Slow on purpose: that is the fault.
                     thread::sleep(delay);
                     answer
                 }
