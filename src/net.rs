@@ -33,7 +33,8 @@ pub(crate) fn is_authority(text: &str) -> bool {
         };
         (address.parse::<Ipv6Addr>().is_ok(), port)
     } else {
-        let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let colon = text.bytes().position(|b| b == b':');
+        let (name, port) = text.split_at(colon.unwrap_or(text.len()));
         (is_name(name), port)
     };
     let port_is_good = match port.strip_prefix(':') {
@@ -44,7 +45,7 @@ pub(crate) fn is_authority(text: &str) -> bool {
 }
 
 fn is_name(name: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     // 253 is the longest name that DNS can carry.
     (1..=253).contains(&name.len()) && name.bytes().all(good)
 }

@@ -33,6 +33,11 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+/// Visible ASCII but for the fragment's `#`, which no request target has (RFC 9112 section 3.2).
+pub(super) fn is_target_byte(byte: u8) -> bool {
+    matches!(byte, b'!' | b'"' | b'$'..=b'~')
+}
+
 pub(super) fn check_target(target: &[u8], asterisk: bool) -> Result<(), Fault> {
     if let Some(authority) = authority(target) {
         check_host(authority)?;

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use super::fault::Fault;
 use super::field::{
-    check_host, check_target, check_transfer_encoding, content_length, is_token_byte, is_value_byte,
+    check_host, check_target, check_transfer_encoding, content_length, is_target_byte,
+    is_token_byte, is_value_byte,
 };
 use super::{HeadLimits, MAX_LINES, MAX_METHOD, MAX_TARGET};
 
@@ -103,8 +104,10 @@ impl Head {
             if self.at >= limits.header_size {
                 return Err(Fault::HeadTooLarge);
             }
-            if self.step == Step::Value && is_value_byte(byte) {
-                self.at += 1;
+            let end = head.len().min(limits.header_size);
+            let run = self.plain_run(head.get(self.at..end).unwrap_or_default());
+            if run > 0 {
+                self.at += run;
                 continue;
             }
             self.step = self.next(head, byte)?;
@@ -114,6 +117,19 @@ impl Head {
             }
         }
         Ok(Progress::More)
+    }
+
+    /// How many of the bytes to come change nothing: most bytes of a head do not.
+    fn plain_run(&self, rest: &[u8]) -> usize {
+        match self.step {
+            Step::Target => {
+                let room = (self.mark + MAX_TARGET).saturating_sub(self.at);
+                run(rest.get(..room).unwrap_or(rest), is_target_byte)
+            }
+            Step::Name => run(rest, is_token_byte),
+            Step::Value => run(rest, is_value_byte),
+            _ => 0,
+        }
     }
 
     fn next(&mut self, head: &[u8], byte: u8) -> Result<Step, Fault> {
@@ -177,8 +193,10 @@ impl Head {
             }
             b'\r' | b'\n' => Err(Fault::RequestLine("the request line has no version")),
             b'#' => Err(Fault::Target("a fragment in the request target")),
-            b'!'..=b'~' if self.at - self.mark >= MAX_TARGET => Err(Fault::TargetTooLong),
-            b'!'..=b'~' => Ok(Step::Target),
+            _ if is_target_byte(byte) && self.at - self.mark >= MAX_TARGET => {
+                Err(Fault::TargetTooLong)
+            }
+            _ if is_target_byte(byte) => Ok(Step::Target),
             _ => Err(Fault::Target("a byte that no request target may hold")),
         }
     }
@@ -314,6 +332,12 @@ impl Field {
             _ => Self::Other,
         }
     }
+}
+
+/// The length of the run of bytes at the beginning that are all of one kind.
+fn run(bytes: &[u8], is_of_the_kind: impl Fn(u8) -> bool) -> usize {
+    let end = bytes.iter().position(|byte| !is_of_the_kind(*byte));
+    end.unwrap_or(bytes.len())
 }
 
 /// RFC 9112 section 2.2 asks for tolerance of one empty line before the request line.
