@@ -7,6 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::peer::Address;
 
 /// Whose turn it is: an address of ours to be fair to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// One IPv4 address.
     V4(Ipv4Addr),
@@ -24,6 +25,19 @@ pub(crate) enum Source {
     V6([u16; 4]),
     /// All who come by Unix sockets.
     Unix,
+}
+
+impl Hash for Source {
+    /// One number, since it is hashed for each request: the derived one hands over piece by piece.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(match *self {
+            Self::V4(ip) => u64::from(u32::from(ip)),
+            Self::V6([a, b, c, d]) => [b, c, d]
+                .iter()
+                .fold(u64::from(a), |all, part| (all << 16) | u64::from(*part)),
+            Self::Unix => u64::MAX,
+        });
+    }
 }
 
 impl From<Option<IpAddr>> for Source {
