@@ -101,7 +101,8 @@ impl Client {
             let pooled = if fresh { None } else { self.0.pool.take() };
             let mut line = match pooled {
                 Some(line) => line,
-                None => self.connect().await?,
+                // In a box: the room of a handshake would be part of every request.
+                None => Box::pin(self.connect()).await?,
             };
             match line.exchange(request).await {
                 Ok(answer) => {

@@ -394,7 +394,10 @@ fn new_request_id() -> HeaderValue {
     static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let id = SEED.hash_one(COUNT.fetch_add(1, Ordering::Relaxed));
-    let digits = (0..16).rev().map(|place| (id >> (4 * place)) & 15);
-    let digits = digits.filter_map(|digit| char::from_digit(u32::try_from(digit).ok()?, 16));
-    HeaderValue::try_from(digits.collect::<String>()).unwrap_or(HeaderValue::from_static("0"))
+    let mut digits = [0; 16];
+    for (digit, place) in digits.iter_mut().zip((0..16).rev()) {
+        let value = u8::try_from((id >> (4 * place)) & 15).unwrap_or_default();
+        *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
+    }
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
 }

@@ -17,9 +17,9 @@ use crate::error::Error;
 use crate::header::Broken;
 use crate::header::REQUEST_ID;
 use crate::header::describe_client;
+use crate::header::of_request;
 use crate::header::rewrite;
 use crate::header::rewrite_links;
-use crate::header::strip_request;
 use crate::header::strip_response;
 use crate::route::Target;
 use crate::upstream::Head;
@@ -32,6 +32,9 @@ use super::Call;
 /// Error texts of registries are shorter by far; a longer one is passed on as a stream.
 const SHORT_BODY: usize = 64 * 1024;
 
+/// Headers that a request gets from us: host, credentials, length, an id, and who the client is.
+const OURS: usize = 8;
+
 /// What the body of an upload is, always.
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -39,7 +42,7 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 pub(super) async fn forward(
     upstream: &Upstream,
     permit: Permit,
-    mut call: Call<'_>,
+    call: Call<'_>,
     body: Option<Body>,
 ) -> Result<(Response<Body>, Option<u16>), Error> {
     let path_and_query = if permit.includes_mount() {
@@ -47,13 +50,13 @@ pub(super) async fn forward(
     } else {
         call.route.without_mount().path_and_query()
     };
-    let head = Head {
+    let head = || Head {
         method: call.method.clone(),
-        path_and_query,
-        headers: request_headers(&mut call, upstream),
+        path_and_query: path_and_query.clone(),
+        headers: request_headers(&call, upstream),
         source: call.origin.address.into(),
     };
-    let answer = upstream.send(head, body).await?;
+    let answer = upstream.send(&head, body).await?;
     let status = answer.status().as_u16();
     Ok((bring_back(answer, &call, upstream).await?, Some(status)))
 }
@@ -85,12 +88,11 @@ pub(super) async fn bring_back(
     Ok(Response::from_parts(parts, body))
 }
 
-/// The headers for the upstream; takes those of the client.
-pub(super) fn request_headers(call: &mut Call<'_>, upstream: &Upstream) -> HeaderMap {
-    let mut headers = std::mem::take(&mut call.headers);
+/// The headers for the upstream.
+pub(super) fn request_headers(call: &Call<'_>, upstream: &Upstream) -> HeaderMap {
+    let mut headers = of_request(&call.headers, OURS);
     let credentials = headers.remove(AUTHORIZATION);
     headers.remove(HOST);
-    strip_request(&mut headers);
     describe_client(&mut headers, call.peer, call.origin);
     headers.insert(REQUEST_ID, call.request_id.clone());
     let upload = matches!(

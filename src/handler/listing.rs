@@ -58,12 +58,12 @@ type Answered = Result<(Response<Body>, Option<u16>), Error>;
 pub(super) async fn tags(
     upstream: &Upstream,
     _permit: Permit,
-    mut call: Call<'_>,
+    call: Call<'_>,
     name: &RepositoryName,
 ) -> Answered {
     let paging = Paging::parse(call.route.query.as_deref())?;
     let size = paging.n.unwrap_or(TAGS);
-    let mut reader = Reader::new(upstream, &mut call, "tags");
+    let mut reader = Reader::new(upstream, &call, "tags");
     // One more than the page has, to know whether it is the last one.
     let mut found = BTreeSet::new();
     let mut query = String::new();
@@ -106,7 +106,7 @@ fn is_tag(text: &str) -> bool {
 pub(super) async fn catalog(
     upstream: &Upstream,
     _permit: Permit,
-    mut call: Call<'_>,
+    call: Call<'_>,
     visible: Visible<'_>,
 ) -> Answered {
     let paging = Paging::parse(call.route.query.as_deref())?;
@@ -114,7 +114,7 @@ pub(super) async fn catalog(
     let last = paging.last.as_deref().map(RepositoryName::parse);
     let last = last.transpose().map_err(crate::route::Fault::Invalid)?;
     let size = paging.n.unwrap_or(REPOSITORIES);
-    let mut reader = Reader::new(upstream, &mut call, "repositories");
+    let mut reader = Reader::new(upstream, &call, "repositories");
     // One more than the page has, to know whether it is the last one; none for a page of none.
     let wanted = if size == 0 { 0 } else { size + 1 };
     let mut names = match reader
@@ -182,18 +182,18 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(upstream: &'a Upstream, call: &mut Call<'_>, key: &'static str) -> Self {
+    fn new(upstream: &'a Upstream, call: &Call<'_>, key: &'static str) -> Self {
         let path = call.route.path();
         Self::at(path, upstream, call, key)
     }
 
     /// For the catalog, whatever the client's own path.
-    pub(super) fn of_catalog(upstream: &'a Upstream, call: &mut Call<'_>) -> Self {
+    pub(super) fn of_catalog(upstream: &'a Upstream, call: &Call<'_>) -> Self {
         let path = crate::route::Target::Catalog.path();
         Self::at(path, upstream, call, "repositories")
     }
 
-    fn at(path: String, upstream: &'a Upstream, call: &mut Call<'_>, key: &'static str) -> Self {
+    fn at(path: String, upstream: &'a Upstream, call: &Call<'_>, key: &'static str) -> Self {
         let mut headers = request_headers(call, upstream);
         for name in VARYING {
             headers.remove(name);
@@ -269,7 +269,7 @@ impl<'a> Reader<'a> {
         if !query.is_empty() {
             head.path_and_query = format!("{}?{query}", head.path_and_query);
         }
-        let answer = self.upstream.send(head, None).await?;
+        let answer = self.upstream.send(&|| head.clone(), None).await?;
         self.status = answer.status().as_u16();
         if answer.status() != StatusCode::OK {
             return Ok(Page::Refused(answer));

@@ -98,7 +98,7 @@ impl Term {
 pub(super) async fn search(
     upstream: &Upstream,
     _permit: Permit,
-    mut call: Call<'_>,
+    call: Call<'_>,
     visible: Visible<'_>,
 ) -> Result<(Response<Body>, Option<u16>), Error> {
     let term = match Term::of(&call)? {
@@ -106,7 +106,7 @@ pub(super) async fn search(
         Err(answer) => return Ok((answer, None)),
     };
     let found = |name: &RepositoryName| term.is_in(name) && visible(name);
-    let mut reader = Reader::of_catalog(upstream, &mut call);
+    let mut reader = Reader::of_catalog(upstream, &call);
     let names = match reader.repositories(None, term.most, &found).await? {
         Found::Names(names) => names,
         Found::Refused(answer) => return refused(answer, &call, upstream).await,

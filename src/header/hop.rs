@@ -57,18 +57,27 @@ const PROTECTED: [HeaderName; 12] = [
     HeaderName::from_static("docker-content-digest"),
 ];
 
-/// Leaves of a request what may reach the upstream. `Host`, `Authorization` and the forwarded facts are set after.
-pub(crate) fn strip_request(headers: &mut HeaderMap) {
-    remove_named(headers);
-    remove_where(headers, |name| {
-        // For CGI and its kin `X_Real_IP` is the same header.
-        let spelled = match name {
-            name if name.contains('_') => Cow::Owned(name.replace('_', "-")),
-            name => Cow::Borrowed(name),
-        };
-        is_of_a_connection(name) || name == "expect" || is_an_impostor(&spelled)
-    });
-    join_cookies(headers);
+/// What may reach the upstream of a request's headers, with room for `more`. `Host`, `Authorization` and the forwarded
+/// facts are set after.
+pub(crate) fn of_request(headers: &HeaderMap, more: usize) -> HeaderMap {
+    let named = named(headers);
+    let mut left = HeaderMap::with_capacity(headers.len() + more);
+    for (name, value) in headers {
+        if !goes(name.as_str()) && !named.contains(name) {
+            left.append(name, value.clone());
+        }
+    }
+    join_cookies(&mut left);
+    left
+}
+
+fn goes(name: &str) -> bool {
+    // For CGI and its kin `X_Real_IP` is the same header.
+    let spelled = match name {
+        name if name.contains('_') => Cow::Owned(name.replace('_', "-")),
+        name => Cow::Borrowed(name),
+    };
+    is_of_a_connection(name) || name == "expect" || is_an_impostor(&spelled)
 }
 
 /// The crumbs of a cookie as one line: HTTP/2 lets a client cut it up, HTTP/1 does not (RFC 9113 section 8.2.3).
@@ -90,31 +99,29 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// Leaves of an answer what may reach the client.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    remove_named(headers);
-    remove_where(headers, is_of_a_connection);
+    let named = named(headers);
+    // Looks at all names once: to ask for each that might be there takes longer.
+    let gone = headers
+        .keys()
+        .filter(|name| is_of_a_connection(name.as_str()));
+    let gone: Vec<_> = gone.cloned().collect();
+    for name in gone.iter().chain(&named) {
+        headers.remove(name);
+    }
 }
 
-/// Removes what `Connection` names.
-fn remove_named(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
+/// What `Connection` names.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(header::CONNECTION).iter();
+    lines
         // One entry that is no name must not hide the others of its line.
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        // Goes in any case, and is what nearly every line says.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| !PROTECTED.contains(name))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-}
-
-/// Looks at all names once: to ask for each that might be there takes longer.
-fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
-    let gone = headers.keys().filter(|name| goes(name.as_str()));
-    for name in gone.cloned().collect::<Vec<_>>() {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 #[cfg(test)]
@@ -146,7 +153,7 @@ mod tests {
             ("keep-alive", "5"),
         ]);
         map.append("accept", HeaderValue::from_static("b"));
-        strip_request(&mut map);
+        let map = of_request(&map, 0);
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "authorization", "host"]);
@@ -164,19 +171,19 @@ mod tests {
 
     #[test]
     fn the_crumbs_of_a_cookie_become_one_line_in_their_order() {
-        let mut map = headers(&[("cookie", "a=1; b=2")]);
-        strip_request(&mut map);
+        let map = headers(&[("cookie", "a=1; b=2")]);
+        let mut map = of_request(&map, 0);
         assert_eq!(map["cookie"], "a=1; b=2");
         map.append("cookie", HeaderValue::from_static("c=3"));
         map.append("cookie", HeaderValue::from_static("a=4"));
-        strip_request(&mut map);
+        let map = of_request(&map, 0);
         let lines: Vec<_> = map.get_all("cookie").iter().collect();
         assert_eq!(lines, ["a=1; b=2; c=3; a=4"]);
     }
 
     #[test]
     fn h7_n13_n14_a_client_cannot_speak_in_the_gates_name() {
-        let mut map = headers(&[
+        let map = headers(&[
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "javascript"),
             ("forwarded", "host=evil"),
@@ -185,7 +192,7 @@ mod tests {
             ("x-original-url", "/v2/secret/tags/list"),
             ("expect", "100-continue"),
         ]);
-        strip_request(&mut map);
+        let map = of_request(&map, 0);
         assert!(map.is_empty(), "{map:?}");
     }
 }

@@ -16,7 +16,7 @@ use http::HeaderName;
 
 pub(crate) use browser::guard_browsers;
 pub(crate) use forwarded::{Origin, describe_client, origin};
-pub(crate) use hop::{strip_request, strip_response};
+pub(crate) use hop::{of_request, strip_response};
 pub(crate) use link::rewrite_links;
 pub(crate) use location::{Broken, rewrite};
 pub(crate) use range::{BadContentRange, Part, Selection, content_range, is_unchanged, selection};

@@ -33,7 +33,7 @@ use crate::tls::client_config;
 use crate::turns::{Bounds, Full, Source, Turns};
 
 pub(crate) use error::{Error, LoadError};
-use progress::{Patient, Progress, Watching};
+use progress::{Patient, Progress, Watching, silence};
 
 /// A request waits this long for a free connection; docker gives up its ping after 15 s.
 const QUEUE_WAIT: Duration = Duration::from_secs(10);
@@ -67,6 +67,9 @@ pub(crate) enum Outgoing {
     /// This.
     Own(HeaderValue),
 }
+
+/// Makes the head of a request, once more for a second attempt, which hardly any request needs.
+pub(crate) type Heads<'a> = &'a (dyn Fn() -> Head + Sync);
 
 /// A request to the upstream, but for its body.
 #[derive(Clone, Debug)]
@@ -152,11 +155,12 @@ impl Upstream {
     /// Says who is at fault: the upstream, the client's body, or the bound on connections.
     pub(crate) async fn send(
         &self,
-        head: Head,
+        heads: Heads<'_>,
         body: Option<Body>,
     ) -> Result<Response<Body>, Error> {
-        let (begun, method) = (Instant::now(), head.method.clone());
-        let answer = self.attempt(head, body).await;
+        let (begun, head) = (Instant::now(), heads());
+        let method = head.method.clone();
+        let answer = self.attempt(head, heads, body).await;
         match &answer {
             Ok(_) => self.counts.answered(&method, begun.elapsed()),
             Err(error) => error
@@ -193,19 +197,26 @@ impl Upstream {
         Ok(())
     }
 
-    async fn attempt(&self, head: Head, body: Option<Body>) -> Result<Response<Body>, Error> {
+    async fn attempt(
+        &self,
+        head: Head,
+        heads: Heads<'_>,
+        body: Option<Body>,
+    ) -> Result<Response<Body>, Error> {
         let place = self.connections.enter(head.source).await;
         let place = place.map_err(|Full| Error::Busy)?;
-        let progress = Arc::new(Progress::new());
         let repeatable = body.is_none() && is_repeatable(&head.method);
-        let body = body.map(|body| Watching::new(body, Arc::clone(&progress)).boxed_unsync());
-        let first = Self::request(head, body)?;
+        let progress = body.is_some().then(|| Arc::new(Progress::new()));
+        let body = body
+            .zip(progress.clone())
+            .map(|(body, progress)| Watching::new(body, progress).boxed_unsync());
+        let request = Self::request(head, body)?;
+        let mut answer = self.exchange(request, false, progress.as_deref()).await;
         // GET and HEAD without a body meet a pooled connection that the upstream is just closing now and then.
-        let again = repeatable.then(|| again(&first));
-        let mut answer = self.exchange(first, false, &progress).await;
-        if let (Err(Error::Broken(_)), Some(again)) = (&answer, again) {
+        if let (Err(Error::Broken(_)), true) = (&answer, repeatable) {
             self.counts.retried();
-            answer = self.exchange(again, true, &progress).await;
+            let again = Self::request(heads(), None)?;
+            answer = Box::pin(self.exchange(again, true, None)).await;
         }
         let (parts, mut body) = answer?.into_parts();
         // Who frames one answer in two ways may mean the rest of its bytes as another one.
@@ -218,11 +229,12 @@ impl Upstream {
         &self,
         request: Request<Body>,
         fresh: bool,
-        progress: &Progress,
+        progress: Option<&Progress>,
     ) -> Result<Response<Answer>, Error> {
         tokio::select! {
+            biased;
             answer = self.client.send(request, fresh) => answer.map_err(Error::from_client),
-            () = progress.silence(self.read_timeout) => Err(Error::Silent(self.read_timeout)),
+            () = silence(progress, self.read_timeout) => Err(Error::Silent(self.read_timeout)),
         }
     }
 
@@ -243,15 +255,6 @@ impl Upstream {
         }
         Ok(request)
     }
-}
-
-/// The same request without a body once more.
-fn again(request: &Request<Body>) -> Request<Body> {
-    let mut again = Request::new(empty());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    again
 }
 
 /// A client that takes nothing of its answers, or very many of them, leaves half of the connections to all others.

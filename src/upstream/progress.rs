@@ -35,18 +35,21 @@ impl Progress {
         let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_ms.store(elapsed, Ordering::Relaxed);
     }
+}
 
-    /// Returns once nothing has moved for `limit`.
-    pub(super) async fn silence(&self, limit: Duration) {
-        let mut seen = self.last_ms.load(Ordering::Relaxed);
-        loop {
-            sleep_until(self.start + Duration::from_millis(seen) + limit).await;
-            let last = self.last_ms.load(Ordering::Relaxed);
-            if last == seen {
-                return;
-            }
-            seen = last;
+/// Returns once nothing has moved for `limit`; where there is no body, nothing can.
+pub(super) async fn silence(progress: Option<&Progress>, limit: Duration) {
+    let (start, mut seen) = match progress {
+        Some(progress) => (progress.start, progress.last_ms.load(Ordering::Relaxed)),
+        None => (Instant::now(), 0),
+    };
+    loop {
+        sleep_until(start + Duration::from_millis(seen) + limit).await;
+        let last = progress.map_or(seen, |p| p.last_ms.load(Ordering::Relaxed));
+        if last == seen {
+            return;
         }
+        seen = last;
     }
 }
 
