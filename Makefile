@@ -35,7 +35,7 @@ soak: ## half an hour of real clients with reloads and restarts, and a table at 
 bench: ## speed beside nginx, haproxy, caddy and docker-registry; writes docs/benchmarks.md
 	scripts/bench
 
-count: ## instructions of a request and of a handshake, by valgrind
+count: ## instructions of a request and of a handshake, by valgrind, against benches/instructions.txt
 	scripts/count
 
 reproduce: ## the program of a release, built twice and compared

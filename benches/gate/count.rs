@@ -3,15 +3,16 @@
 //!
 //! What is counted is the build that the tests use. It does more than a release, and a change that makes one of the two
 //! dearer makes the other so; a release of its own would cost minutes each time. valgrind shows every program the same
-//! processor, one with AVX2 and without what came later, so that the cryptography takes the same way everywhere. Copies of
-//! more than 2 KiB count an instruction for each byte, which is what finds a future that has become large.
+//! processor, one with AVX2 and without what came later, so that the cryptography takes the same way everywhere.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::load::Order;
 use crate::peer::{Peer, Setup};
+use crate::process::output;
 use crate::site::{PASSWORD, Site, USER};
 
 /// What was counted when it was last agreed on.
@@ -21,6 +22,9 @@ const AGREED: &str = "benches/instructions.txt";
 const SLACK: f64 = 1.1;
 
 const HEAD: &str = "# Instructions of the dev build, counted by `scripts/count --agree`, which writes this file.\n";
+
+/// Before the compiler's name in that file: another one makes other code, and its counts say nothing about ours.
+const COMPILER: &str = "# Compiled by ";
 
 /// One thing that is counted.
 struct Counted {
@@ -77,15 +81,19 @@ fn all() -> Vec<Counted> {
 
 /// Counts and compares; whether nothing has become more expensive. Or writes down what is agreed on from now on.
 pub fn run(dockgate: &Path, agree: bool) -> bool {
+    let compiler = output(Command::new("rustc").arg("--version"));
+    let compiler = compiler.trim();
+    let Some(agreed) = agreed_with(compiler, agree) else {
+        return true;
+    };
     let site = Site::new(1, 1);
     let upstream = Peer::fast_upstream(&site, None);
     let root = site.folder("counted-store");
     let manifest = fs::read(&site.manifest.file).unwrap();
     crate::growth::repository_with_a_tag(&root, "bench/image", "latest", &manifest);
     let password = site.htpasswd("count.htpasswd", &bcrypt::hash(PASSWORD, 4).unwrap());
-    let agreed = agreed();
     let mut fine = true;
-    let mut text = String::from(HEAD);
+    let mut text = format!("{HEAD}{COMPILER}{compiler}\n");
     for counted in all() {
         let setup = Setup {
             pair: &site.ecdsa,
@@ -96,15 +104,17 @@ pub fn run(dockgate: &Path, agree: bool) -> bool {
             dockgate,
         };
         let store = counted.embedded.then_some(&*root);
-        let count = |number: usize| {
-            let (peer, out) = Peer::counted(&site, upstream.address, store, &setup);
+        let (peer, out) = Peer::counted(&site, upstream.address, store, &setup);
+        tell(&peer, &["-i", "on"]);
+        let ask = |number: usize, dump: u32| {
             let order = counted.order.clone().with(counted.word, number);
             order.run(&peer, &site.ca, None);
-            drop(peer);
-            instructions(&out)
+            tell(&peer, &["-d"]);
+            instructions(&out, dump)
         };
-        // What starting costs is in both.
-        let more = count(counted.many) - count(counted.few);
+        // What connecting costs is in both.
+        let few = ask(counted.few, 1);
+        let more = ask(counted.many, 2) - few;
         let each = more / (counted.many - counted.few) as f64;
         let name = counted.name;
         let (verdict, good) = judge(each, agreed.get(name).copied());
@@ -139,25 +149,36 @@ fn judge(each: f64, agreed: Option<f64>) -> (String, bool) {
     }
 }
 
-/// cachegrind says `I   refs:      1,234`, with the process id before it.
-fn instructions(log: &Path) -> f64 {
-    let log = fs::read_to_string(log).unwrap();
-    let line = log.lines().rev().find(|line| line.contains("refs:"));
-    let line = line.unwrap_or_else(|| panic!("valgrind counted nothing:\n{log}"));
-    let digits: String = line
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect();
-    digits.parse().unwrap()
+/// Has callgrind count, or write down what it has counted and begin anew.
+fn tell(peer: &Peer, what: &[&str]) {
+    let mut command = Command::new("callgrind_control");
+    output(command.args(what).arg(peer.id().to_string()));
 }
 
-fn agreed() -> BTreeMap<String, f64> {
+/// What one dump says of all functions together.
+fn instructions(out: &Path, dump: u32) -> f64 {
+    let dump = PathBuf::from(format!("{}.{dump}", out.display()));
+    let text = fs::read_to_string(&dump).unwrap();
+    let total = text.lines().find_map(|line| {
+        line.strip_prefix("summary: ")
+            .or(line.strip_prefix("totals: "))
+    });
+    let total = total.unwrap_or_else(|| panic!("{} has no sum", dump.display()));
+    total.trim().parse().unwrap()
+}
+
+/// What was agreed on; `None` where that was counted of another compiler's code and is not to be agreed on anew.
+fn agreed_with(compiler: &str, anew: bool) -> Option<BTreeMap<String, f64>> {
     let text = fs::read_to_string(AGREED).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(name, count)| Some((name.to_owned(), count.trim().parse().ok()?)))
-        .collect()
+    let theirs = text.lines().find_map(|line| line.strip_prefix(COMPILER));
+    if let Some(theirs) = theirs.filter(|theirs| !anew && *theirs != compiler) {
+        println!("SKIPPED: {AGREED} was counted with {theirs}, and this is {compiler}");
+        return None;
+    }
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    Some(
+        lines
+            .filter_map(|(name, count)| Some((name.to_owned(), count.trim().parse().ok()?)))
+            .collect(),
+    )
 }

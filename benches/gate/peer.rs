@@ -125,8 +125,8 @@ impl Peer {
         }
     }
 
-    /// dockgate before an upstream, or over a store, under valgrind, and the file that will say how many instructions it
-    /// took.
+    /// dockgate before an upstream, or over a store, under callgrind, and what its dumps are called but for their numbers.
+    /// Nothing is counted until it is told to: a start takes valgrind most of a minute when it is.
     pub fn counted(
         site: &Site,
         upstream: SocketAddr,
@@ -137,15 +137,11 @@ impl Peer {
         let dir = site.folder("counted");
         let backend = store.map_or_else(|| upstream_toml(upstream), filesystem_toml);
         let plain = dockgate(address, &backend, setup, &dir);
-        let out = dir.join("counted");
+        let out = dir.join("counts");
         let mut command = pinned(setup.core, Path::new("valgrind"));
         command
-            .args([
-                "--tool=cachegrind",
-                "--cache-sim=no",
-                "--cachegrind-out-file=/dev/null",
-            ])
-            .arg(format!("--log-file={}", out.display()))
+            .args(["--tool=callgrind", "--instr-atstart=no"])
+            .arg(format!("--callgrind-out-file={}", out.display()))
             .arg(setup.dockgate)
             // One worker: how two share work is a matter of luck.
             .env("TOKIO_WORKER_THREADS", "1")

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a server may take until it accepts: under valgrind, on a machine that is busy, a minute is nothing.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_secs(60);
 
 /// A server that runs until it is dropped.
 #[derive(Debug)]
