@@ -10,6 +10,7 @@ run: ## the embedded registry, state in ./dockgate-data
 lint: ## format, clippy, documentation, dependencies
 	cargo fmt --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
 	scripts/lint-deny
