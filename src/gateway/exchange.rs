@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +40,7 @@ use crate::telemetry::chain;
 
 use super::challenge::About;
 use super::counts::Counts;
+use super::request_id::new_request_id;
 use super::strict::named_host;
 use super::upload::Received;
 
@@ -384,20 +384,4 @@ fn head_alone(response: Response<Body>) -> Response<Body> {
         parts.headers.entry(CONTENT_LENGTH).or_insert(of_get);
     }
     Response::from_parts(parts, empty())
-}
-
-/// 16 hexadecimal digits, random enough to tell requests of many processes apart.
-fn new_request_id() -> HeaderValue {
-    use std::hash::{BuildHasher, RandomState};
-    use std::sync::LazyLock;
-
-    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let id = SEED.hash_one(COUNT.fetch_add(1, Ordering::Relaxed));
-    let mut digits = [0; 16];
-    for (digit, place) in digits.iter_mut().zip((0..16).rev()) {
-        let value = u8::try_from((id >> (4 * place)) & 15).unwrap_or_default();
-        *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
-    }
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
 }

@@ -11,6 +11,7 @@ mod desk;
 mod document;
 mod exchange;
 mod limit;
+mod request_id;
 mod strict;
 mod upload;
 
@@ -242,7 +243,11 @@ impl Gateway {
             .limits
             .admit(&route, &parts.headers, &self.agents, body)?;
         Acl::admit(peer, &route.access())?;
-        let asked = Asked::read(&route, &parts.headers, &mut body).await?;
+        let asked = if route.is_for_tokens() {
+            Box::pin(Asked::read(&route, &parts.headers, &mut body)).await?
+        } else {
+            Asked::default()
+        };
         let client = exchange.client(peer);
         let identity = self
             .authenticate(&client, &route, &parts.headers, &asked, exchange)

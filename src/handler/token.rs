@@ -47,7 +47,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Asked {
-    /// Reads the query, or the form in the body, of a request to the token service; any other request asks nothing.
+    /// Reads the query, or the form in the body, of a request to the token service.
     ///
     /// # Errors
     /// The form does not come, is none, or wants what is not offered.
@@ -56,9 +56,6 @@ impl Asked {
         headers: &HeaderMap,
         body: &mut Option<Body>,
     ) -> Result<Self, Error> {
-        if !route.is_for_tokens() {
-            return Ok(Self::default());
-        }
         if route.verb != Verb::Post {
             let pairs = form(route.query.as_deref().unwrap_or_default());
             let scopes: Vec<String> = pairs
