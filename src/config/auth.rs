@@ -2,9 +2,29 @@
 
 use super::section::Section;
 use super::source::shown;
-use super::types::{Anonymous, Auth, Challenge, Clients, Satisfy};
+use super::types::{
+    Anonymous, Auth, Backend, Challenge, ClientAuth, Clients, Config, Listener, Satisfy,
+};
 
 const REALM: &str = "Registry";
+
+impl Config {
+    /// An embedded registry of which nobody said who may come in is good for nobody: it gets a password file below
+    /// `state_dir`, which is made at first start.
+    pub(super) fn let_a_first_user_in(&mut self) {
+        let asks = |listener: &Listener| {
+            let tls = listener.tls.as_ref();
+            tls.is_some_and(|tls| tls.client_auth != ClientAuth::Off)
+        };
+        let nobody_said = self.auth.htpasswd.is_none()
+            && self.rules.is_empty()
+            && !self.listeners.iter().any(asks);
+        if nobody_said && matches!(self.backend, Backend::Registry(_)) {
+            self.auth.htpasswd = Some(self.state_dir.join("htpasswd"));
+            self.first_user = true;
+        }
+    }
+}
 
 pub(super) fn read(section: &Section<'_>) -> Auth {
     Auth {

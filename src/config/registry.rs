@@ -7,13 +7,15 @@ use crate::secret::Secret;
 
 use super::section::Section;
 use super::source::shown;
-use super::types::{Backend, ClientAuth, Config, Listener};
 
 /// An upload that nobody touched for this long is removed, as by registry:2's `uploadpurging`.
 const UPLOAD_EXPIRY: Duration = Duration::from_secs(168 * 3600);
 
 /// Slow lines push big layers for hours, and docker waits between its attempts.
 const LEAST_EXPIRY: Duration = Duration::from_secs(3600);
+
+/// docker has 5 layers under way for each push: 200 builders that share one user fit.
+const UPLOADS_PER_USER: usize = 1000;
 
 /// registry:2's own; a part is held in memory while it is sent.
 const CHUNK: u64 = 10 << 20;
@@ -40,6 +42,8 @@ pub struct Registry {
     pub verify: bool,
     /// An upload that nobody touched for this long is removed.
     pub upload_expiry: Duration,
+    /// Uploads that one user may have open, and one address of those without a name; beyond: 429.
+    pub uploads_per_user: usize,
 }
 
 /// Where the embedded registry keeps its content.
@@ -139,24 +143,7 @@ impl Registry {
             redirect: false,
             verify: false,
             upload_expiry: UPLOAD_EXPIRY,
-        }
-    }
-}
-
-impl Config {
-    /// An embedded registry of which nobody said who may come in is good for nobody: it gets a password file below
-    /// `state_dir`, which is made at first start.
-    pub(super) fn let_a_first_user_in(&mut self) {
-        let asks = |listener: &Listener| {
-            let tls = listener.tls.as_ref();
-            tls.is_some_and(|tls| tls.client_auth != ClientAuth::Off)
-        };
-        let nobody_said = self.auth.htpasswd.is_none()
-            && self.rules.is_empty()
-            && !self.listeners.iter().any(asks);
-        if nobody_said && matches!(self.backend, Backend::Registry(_)) {
-            self.auth.htpasswd = Some(self.state_dir.join("htpasswd"));
-            self.first_user = true;
+            uploads_per_user: UPLOADS_PER_USER,
         }
     }
 }
@@ -193,6 +180,7 @@ pub(super) fn read(section: &Section<'_>, state_dir: &Path) -> Option<Registry> 
         let text = "is true, and only buckets have addresses of their own; remove it, or keep content in a bucket";
         section.fault("redirect", text);
     }
+    let uploads_per_user = section.count("uploads_per_user", 1..=1_000_000);
     let upload_expiry = section.duration("upload_expiry", LEAST_EXPIRY);
     Some(Registry {
         storage: storage?,
@@ -201,6 +189,7 @@ pub(super) fn read(section: &Section<'_>, state_dir: &Path) -> Option<Registry> 
         redirect,
         verify: section.boolean("verify").unwrap_or(standard.verify),
         upload_expiry: upload_expiry.unwrap_or(standard.upload_expiry),
+        uploads_per_user: uploads_per_user.unwrap_or(standard.uploads_per_user),
     })
 }
 

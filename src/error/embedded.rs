@@ -16,6 +16,9 @@ use super::{Answer, Error, OutOfOrder};
 /// What is missing of a manifest is listed up to here; who pushes sees what is wrong by fewer.
 const MOST_MISSING: usize = 100;
 
+/// When it may be better.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// For everything that cannot be done to a repository because of how the registry is set up.
 const READABLE: &str = "GET, HEAD";
 
@@ -38,6 +41,15 @@ pub(super) fn registry_answer(error: &registry::Error) -> Answer {
             "upload_busy",
             error,
         ),
+        R::TooManyUploads { .. } => Answer {
+            retry_after: Some(RETRY),
+            ..Answer::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                Code::TooManyRequests,
+                "too_many_uploads",
+                error,
+            )
+        },
         // Told with the place to go on at where an upload is handled; this is for the case that it is not.
         R::OutOfOrder { .. } => Answer::new(
             StatusCode::RANGE_NOT_SATISFIABLE,
@@ -112,7 +124,7 @@ fn storage_answer(error: &storage::Error) -> Answer {
     };
     let retry = status == StatusCode::SERVICE_UNAVAILABLE;
     Answer {
-        retry_after: retry.then_some(Duration::from_secs(5)),
+        retry_after: retry.then_some(RETRY),
         ..Answer::new(status, code, reason, message).alarming()
     }
 }
@@ -198,6 +210,14 @@ mod tests {
             (R::ManifestUnknown, 404, "MANIFEST_UNKNOWN"),
             (R::UploadUnknown, 404, "BLOB_UPLOAD_UNKNOWN"),
             (R::UploadBusy, 409, "BLOB_UPLOAD_INVALID"),
+            (
+                R::TooManyUploads {
+                    whose: "this user has",
+                    open: 7,
+                },
+                429,
+                "TOOMANYREQUESTS",
+            ),
             (
                 storage::Error::Busy(key()).into(),
                 409,

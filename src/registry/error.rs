@@ -22,6 +22,16 @@ pub(crate) enum Error {
     /// Another request writes this upload.
     #[error("another request is writing this upload; ask for its status and go on from there")]
     UploadBusy,
+    /// No more uploads may be begun.
+    #[error(
+        "{whose} {open} uploads open, as many as may be; finish or cancel one, or try again later"
+    )]
+    TooManyUploads {
+        /// Who has them, with the verb.
+        whose: &'static str,
+        /// How many.
+        open: usize,
+    },
     /// The chunk does not begin where the upload ends.
     #[error("the chunk does not begin where the upload ends, at byte {offset}")]
     OutOfOrder {

@@ -15,6 +15,7 @@ mod link;
 mod manifest;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod property;
+mod quota;
 mod referrer;
 mod sweep;
 mod tag;
@@ -39,9 +40,11 @@ use crate::oci::{Digest, RepositoryName};
 use crate::storage::{OpenError, Storage};
 
 use content::Contents;
+use quota::Uploads;
 use turn::Turns;
 
 pub(crate) use error::Error;
+pub(crate) use ticket::Owner;
 
 /// Bytes of a request as they come; the error is the client's ([`crate::body::ClientFault`]) or ours.
 pub(crate) type ByteSource<'a> = BoxStream<'a, Result<Bytes, BoxError>>;
@@ -55,6 +58,7 @@ pub(crate) struct Registry {
     storage: Arc<Storage>,
     config: config::Registry,
     contents: Contents,
+    uploads: Uploads,
     turns: Turns,
 }
 
@@ -141,21 +145,22 @@ impl Registry {
     /// Names the folder, bucket or setting that cannot be used.
     pub(crate) fn open(config: &config::Registry) -> Result<Self, OpenError> {
         let storage = Storage::open(&config.storage)?;
-        Ok(Self::over(Arc::new(storage), config))
+        Ok(Self::over(Arc::new(storage), Uploads::default(), config))
     }
 
     /// This registry under other settings, if they are those of the same store: whoever has an upload in hand keeps it,
     /// and memory keeps what is in it.
     pub(crate) fn with_switches(&self, config: &config::Registry) -> Option<Self> {
         let same = self.config.storage == config.storage;
-        same.then(|| Self::over(Arc::clone(&self.storage), config))
+        same.then(|| Self::over(Arc::clone(&self.storage), self.uploads.clone(), config))
     }
 
-    fn over(storage: Arc<Storage>, config: &config::Registry) -> Self {
+    fn over(storage: Arc<Storage>, uploads: Uploads, config: &config::Registry) -> Self {
         Self {
             storage,
             config: config.clone(),
             contents: Contents::new(),
+            uploads,
             turns: Turns::default(),
         }
     }

@@ -6,26 +6,23 @@ use crate::storage::{Key, UploadKey};
 
 use super::digester::{Digester, Digests};
 use super::intake::Intake;
-use super::ticket::{is_of, ticket};
-use super::{ByteSource, Chunk, Error, Registry, link};
+use super::quota::Place;
+use super::ticket::{Ticket, is_of};
+use super::{ByteSource, Chunk, Error, Owner, Registry, link};
 
 impl Registry {
-    /// Begins an upload without bytes for somebody, `""` being nobody in particular; its id is a UUID.
+    /// Begins an upload without bytes for somebody; its id is a UUID.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] of a registry that is read only.
+    /// [`Error::Unsupported`] of a registry that is read only; [`Error::TooManyUploads`] where its owner has enough of
+    /// them.
     pub(crate) async fn begin_upload(
         &self,
         name: &RepositoryName,
-        owner: &str,
+        owner: Owner,
     ) -> Result<String, Error> {
-        self.writable()?;
-        let id = ticket(owner).map_err(|error| storage::Error::Unavailable {
-            key: Key::uploads(name),
-            source: error.into(),
-        })?;
-        let state = Digester::new().save();
-        self.storage.begin(&upload_key(name, &id)?, state).await?;
+        let (id, place) = self.begin(name, owner).await?;
+        place.stay();
         Ok(id)
     }
 
@@ -33,7 +30,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::UploadUnknown`] to everybody but who began it.
-    pub(crate) fn own(id: &str, owner: &str) -> Result<(), Error> {
+    pub(crate) fn own(id: &str, owner: Owner) -> Result<(), Error> {
         is_of(id, owner).then_some(()).ok_or(Error::UploadUnknown)
     }
 
@@ -66,7 +63,7 @@ impl Registry {
         body: ByteSource<'_>,
     ) -> Result<u64, Error> {
         self.writable()?;
-        let mut intake = self.resume(&upload_key(name, id)?).await?;
+        let mut intake = self.resume(name, id).await?;
         let expected = chunk.expected_at(intake.session.offset())?;
         intake.take(body, expected).await?;
         let state = intake.digester.save();
@@ -91,33 +88,35 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), Error> {
         self.writable()?;
-        let mut intake = self.resume(&upload_key(name, id)?).await?;
+        let mut intake = self.resume(name, id).await?;
         let expected = chunk.expected_at(intake.session.offset())?;
         intake.digester.include(digest.algorithm());
         intake.take(body, expected).await?;
-        self.finish(name, intake, digest).await
+        self.finish(name, id, intake, digest).await
     }
 
-    /// Makes a blob of a body that comes in one go, `length` bytes long if that is known.
+    /// Makes a blob of a body that comes in one go, `length` bytes long if that is known. While it comes it is one of the
+    /// owner's uploads.
     ///
     /// # Errors
     /// As of [`Registry::close`]; nothing is kept of the body then.
     pub(crate) async fn put_blob(
         &self,
         name: &RepositoryName,
+        owner: Owner,
         digest: &Digest,
         length: Option<u64>,
         body: ByteSource<'_>,
     ) -> Result<(), Error> {
-        let id = self.begin_upload(name, "").await?;
-        let mut intake = self.resume(&upload_key(name, &id)?).await?;
+        let (id, _place) = self.begin(name, owner).await?;
+        let mut intake = self.resume(name, &id).await?;
         intake.digester.include(digest.algorithm());
         if let Err(error) = intake.take(body, length).await {
             // Nobody knows its id, so nobody can go on. What cannot be removed now is swept.
             let _ = intake.session.discard().await;
             return Err(error);
         }
-        self.finish(name, intake, digest).await
+        self.finish(name, &id, intake, digest).await
     }
 
     /// Gives an upload up, a damaged one too.
@@ -129,32 +128,60 @@ impl Registry {
         let upload = upload_key(name, id)?;
         match self.storage.resume(&upload).await {
             Err(storage::Error::Corrupt { .. }) => {
-                Ok(self.storage.remove_below(upload.folder()).await?)
+                self.storage.remove_below(upload.folder()).await?;
             }
-            session => Ok(known(session)?.discard().await?),
+            Ok(None) => {
+                self.uploads.free(id);
+                return Err(Error::UploadUnknown);
+            }
+            session => known(session)?.discard().await?,
         }
+        self.uploads.free(id);
+        Ok(())
     }
 
-    async fn resume(&self, upload: &UploadKey) -> Result<Intake, Error> {
-        let session = known(self.storage.resume(upload).await)?;
-        Intake::resume(session, upload.folder().clone()).ok_or(Error::UploadUnknown)
+    async fn begin(&self, name: &RepositoryName, owner: Owner) -> Result<(String, Place), Error> {
+        self.writable()?;
+        let ticket = Ticket::new(owner).map_err(|error| storage::Error::Unavailable {
+            key: Key::uploads(name),
+            source: error.into(),
+        })?;
+        let place = self.uploads.take(ticket, self.config.uploads_per_user)?;
+        let id = ticket.to_string();
+        let state = Digester::new().save();
+        self.storage.begin(&upload_key(name, &id)?, state).await?;
+        Ok((id, place))
+    }
+
+    async fn resume(&self, name: &RepositoryName, id: &str) -> Result<Intake, Error> {
+        let upload = upload_key(name, id)?;
+        let session = self.storage.resume(&upload).await;
+        if matches!(session, Ok(None)) {
+            // Somebody else has ended it.
+            self.uploads.free(id);
+        }
+        Intake::resume(known(session)?, upload.folder().clone()).ok_or(Error::UploadUnknown)
     }
 
     /// Bytes first, then the link to them; the name that the client gave comes last.
     async fn finish(
         &self,
         name: &RepositoryName,
+        id: &str,
         mut intake: Intake,
         wanted: &Digest,
     ) -> Result<(), Error> {
         let digests = made(&mut intake, wanted).await?;
         if digests.like(wanted) != Some(wanted) {
             // What cannot be removed now is swept.
-            let _ = intake.session.discard().await;
+            if intake.session.discard().await.is_ok() {
+                self.uploads.free(id);
+            }
             return Err(Error::DigestMismatch);
         }
         let canonical = digests.sha256;
         intake.session.commit(&Key::blob(&canonical)).await?;
+        self.uploads.free(id);
         let layer = Key::layer(name, &canonical);
         link::write(&self.storage, &layer, &canonical).await?;
         if *wanted != canonical {

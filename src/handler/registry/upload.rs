@@ -14,6 +14,7 @@ use crate::header::content_range;
 use crate::oci::{Code, Invalid, RepositoryName};
 use crate::registry;
 use crate::registry::Chunk;
+use crate::registry::Owner;
 use crate::registry::Registry;
 use crate::route::Fault;
 use crate::route::Mount;
@@ -49,22 +50,26 @@ pub(super) async fn start(
         let target = Target::Blob(name.clone(), digest.clone());
         let (name, blob) = (name.clone(), digest.clone());
         let (length, body) = (length(&call.headers), source(body));
+        let owner = owner(call);
         let put = async move |registry: Arc<Registry>| {
-            registry.put_blob(&name, &blob, length, body).await
+            registry.put_blob(&name, owner, &blob, length, body).await
         };
         embedded.to_the_end(put).await?;
         return created(call, &target, &digest);
     }
-    let (at, owner) = (name.clone(), owner(call).to_owned());
-    let begin = async move |registry: Arc<Registry>| registry.begin_upload(&at, &owner).await;
+    let (at, owner) = (name.clone(), owner(call));
+    let begin = async move |registry: Arc<Registry>| registry.begin_upload(&at, owner).await;
     let id = embedded.to_the_end(begin).await?;
     let headers = place(call, name, &id, 0)?;
     Ok(at_place(StatusCode::ACCEPTED, headers))
 }
 
-/// Who an upload is of: everybody who has proven nothing is one.
-fn owner<'a>(call: &Call<'a>) -> &'a str {
-    call.identity.name().unwrap_or_default()
+/// Whose an upload is.
+fn owner(call: &Call<'_>) -> Owner {
+    match call.identity.name() {
+        Some(name) => Owner::user(name),
+        None => Owner::nobody(call.origin.address.into()),
+    }
 }
 
 /// Lets those go on with an upload who began it.

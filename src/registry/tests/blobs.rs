@@ -50,13 +50,13 @@ async fn nothing_is_kept_of_a_body_that_is_not_what_was_said() {
     let room = Room::new();
     let (registry, at) = (&room.registry, &name("a"));
     let digest = sha256(b"right");
-    let put = registry.put_blob(at, &digest, None, body(&[b"wrong"]));
+    let put = registry.put_blob(at, ann(), &digest, None, body(&[b"wrong"]));
     assert!(matches!(put.await, Err(Error::DigestMismatch)));
     for length in [4, 6] {
-        let put = registry.put_blob(at, &digest, Some(length), body(&[b"right"]));
+        let put = registry.put_blob(at, ann(), &digest, Some(length), body(&[b"right"]));
         assert!(matches!(put.await, Err(Error::SizeMismatch)), "{length}");
     }
-    let put = registry.put_blob(at, &digest, None, cut(&[b"right"]));
+    let put = registry.put_blob(at, ann(), &digest, None, cut(&[b"right"]));
     assert!(matches!(put.await, Err(Error::Client(ClientFault::Gone))));
     assert!(!room.has_blob("a", &digest).await);
     let left = std::fs::read_dir(room.path("repositories/a/_uploads")).unwrap();
@@ -125,11 +125,11 @@ async fn a_mount_by_sha512_gives_both_names() {
 async fn a_read_only_registry_refuses_every_write_and_serves() {
     let room = Room::new();
     let digest = room.push_blob("a", b"content").await;
-    let id = room.registry.begin_upload(&name("a"), "").await.unwrap();
+    let id = room.registry.begin_upload(&name("a"), ann()).await.unwrap();
     let room = room.with(|config| config.read_only = true);
     let (registry, at) = (&room.registry, &name("a"));
     let refused = |result: Result<(), Error>| assert!(matches!(result, Err(Error::Unsupported(_))));
-    refused(registry.begin_upload(at, "").await.map(drop));
+    refused(registry.begin_upload(at, ann()).await.map(drop));
     refused(
         registry
             .append(at, &id, Chunk::default(), body(&[b"x"]))
@@ -143,7 +143,7 @@ async fn a_read_only_registry_refuses_every_write_and_serves() {
     );
     refused(
         registry
-            .put_blob(at, &digest, None, body(&[b"content"]))
+            .put_blob(at, ann(), &digest, None, body(&[b"content"]))
             .await,
     );
     refused(registry.mount(&name("b"), &digest, at).await.map(drop));

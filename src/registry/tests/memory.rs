@@ -17,7 +17,7 @@ async fn a_push_in_pieces_is_pulled_listed_and_deleted() {
     let room = Room::in_memory();
     let (registry, at) = (&room.registry, &name("a"));
     registry.check().await.unwrap();
-    let id = registry.begin_upload(at, "").await.unwrap();
+    let id = registry.begin_upload(at, ann()).await.unwrap();
     let content: Vec<u8> = (0..500_000_u32).flat_map(u32::to_le_bytes).collect();
     let (first, second) = content.split_at(1_300_001);
     let out = registry
@@ -74,7 +74,7 @@ async fn referrers_and_sweeps_work_alike() {
         .await
         .unwrap();
     assert_eq!(found.descriptors[0].digest, referrer.as_str());
-    let id = registry.begin_upload(at, "").await.unwrap();
+    let id = registry.begin_upload(at, ann()).await.unwrap();
     let swept = registry.sweep(Duration::from_secs(3600)).await.unwrap();
     let left = Swept {
         uploads: 0,

@@ -6,6 +6,7 @@ mod deletes;
 mod manifests;
 mod memory;
 mod old_volumes;
+mod quotas;
 mod referrers;
 mod sweeps;
 mod tags;
@@ -88,7 +89,7 @@ impl Room {
         body: ByteSource<'_>,
     ) -> Result<(), Error> {
         self.registry
-            .put_blob(&name(repository), digest, length, body)
+            .put_blob(&name(repository), ann(), digest, length, body)
             .await
     }
 
@@ -170,7 +171,12 @@ fn settings(folder: &TempDir) -> config::Registry {
         redirect: false,
         verify: false,
         upload_expiry: Duration::from_secs(3600),
+        uploads_per_user: 1000,
     }
+}
+
+fn ann() -> Owner {
+    Owner::user("ann")
 }
 
 fn name(text: &str) -> RepositoryName {
@@ -222,11 +228,11 @@ fn everything_can_be_awaited_on_any_thread() {
     send(registry.blob(name, digest));
     send(registry.delete_blob(name, digest));
     send(registry.mount(name, digest, name));
-    send(registry.begin_upload(name, ""));
+    send(registry.begin_upload(name, ann()));
     send(registry.upload_offset(name, ""));
     send(registry.append(name, "", Chunk::default(), body(&[])));
     send(registry.close(name, "", Chunk::default(), body(&[]), digest));
-    send(registry.put_blob(name, digest, None, body(&[])));
+    send(registry.put_blob(name, ann(), digest, None, body(&[])));
     send(registry.cancel_upload(name, ""));
     send(registry.manifest(name, by));
     send(registry.put_manifest(name, by, None, Bytes::new()));

@@ -35,7 +35,7 @@ async fn uploads_that_nobody_touched_go_and_others_stay() {
         for old in [true, false] {
             let id = room
                 .registry
-                .begin_upload(&name(repository), "")
+                .begin_upload(&name(repository), ann())
                 .await
                 .unwrap();
             let at = name(repository);
@@ -76,7 +76,7 @@ async fn uploads_that_nobody_touched_go_and_others_stay() {
 async fn an_upload_in_hand_stays() {
     let room = Room::new();
     let at = name("a");
-    let id = room.registry.begin_upload(&at, "").await.unwrap();
+    let id = room.registry.begin_upload(&at, ann()).await.unwrap();
     let (send, receive) = tokio::sync::mpsc::channel::<Bytes>(1);
     let slow = stream::unfold(receive, async |mut receive| {
         receive.recv().await.map(|frame| (Ok(frame), receive))

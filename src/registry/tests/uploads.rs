@@ -3,7 +3,7 @@ use futures_util::StreamExt;
 use super::*;
 
 async fn begin(room: &Room) -> String {
-    room.registry.begin_upload(&name("a"), "").await.unwrap()
+    room.registry.begin_upload(&name("a"), ann()).await.unwrap()
 }
 
 async fn append(room: &Room, id: &str, chunk: Chunk, frames: ByteSource<'_>) -> Result<u64, Error> {

@@ -7,6 +7,7 @@ mod life;
 mod lists;
 mod manifests;
 mod memory;
+mod quotas;
 mod ranges;
 mod settings;
 mod uploads;
