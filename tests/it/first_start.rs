@@ -15,6 +15,7 @@ use crate::support::docker::{self, Docker};
 use crate::support::image::Image;
 use crate::support::peers::need_clients;
 use crate::support::program::{Program, dockgate};
+use crate::support::scrape::Scrape;
 
 /// Starts in a folder where nobody wrote anything; the one setting is the port, which may be taken.
 fn start(folder: &Path) -> Program {
@@ -135,7 +136,7 @@ fn the_configuration_of_registry_2_serves_its_registry() {
     let root = folder.path().join("volume");
     let yaml = format!(
         "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: \
-         localhost:0\n  secret: x\nnotifications:\n  endpoints: []\nhealth:\n  storagedriver:\n    enabled: true\n",
+         localhost:0\n  secret: x\n  debug:\n    addr: localhost:0\n    prometheus:\n      enabled: true\n      path: /numbers\nnotifications:\n  endpoints: []\nhealth:\n  storagedriver:\n    enabled: true\n",
         root.display()
     );
     let file = folder.path().join("config.yml");
@@ -149,6 +150,8 @@ fn the_configuration_of_registry_2_serves_its_registry() {
     let gate = Program::spawn(TempDir::new().unwrap(), command);
     let address = gate.address(0);
     gate.err_line("everybody who can connect may pull, push and delete");
+    gate.err_line("http.debug.prometheus.path: \"/numbers\" has no effect");
+    Scrape::of(gate.admin()).is("dockgate_ready", &["part=\"serving\""], 1.0);
     let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let reply = ask(
         address,

@@ -277,8 +277,11 @@ const HOLES: [(&str, &str); 8] = [
 ];
 
 /// What is read together with others.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 11] = [
     "http.addr",
+    "http.debug.addr",
+    "http.debug.prometheus.enabled",
+    "http.debug.prometheus.path",
     "http.net",
     "http.tls.certificate",
     "http.tls.key",

@@ -13,7 +13,7 @@ use self::carried::{Carried, Meaning};
 
 use super::container::{Found, Settings};
 use super::fault::{Fault, Place};
-use super::source::Variables;
+use super::source::{Variables, shown};
 
 /// The sections of registry:2's configuration; a variable of another kind is none of its.
 const SECTIONS: [&str; 15] = [
@@ -33,6 +33,9 @@ const SECTIONS: [&str; 15] = [
     "VALIDATION",
     "POLICY",
 ];
+
+/// Where the administrator's listener has its numbers, and registry:2 unless told otherwise.
+const METRICS: &str = "/metrics";
 
 /// A value and where it stands.
 struct Said {
@@ -153,6 +156,7 @@ impl Words {
         }
         self.storage(settings);
         self.listener(settings);
+        self.debug(settings);
         self.auth(settings);
         if self.get("storage.delete.enabled").is_none() {
             settings.set("REGISTRY_DELETE", "false", "storage.delete.enabled");
@@ -193,11 +197,7 @@ impl Words {
         let address = self.get("http.addr").map_or(":5000", |said| &said.value);
         let address = match self.get("http.net").map(|said| said.value.as_str()) {
             Some("unix") => format!("unix:{address}"),
-            _ => match address.rsplit_once(':') {
-                Some(("", port)) => format!("0.0.0.0:{port}"),
-                Some(("localhost", port)) => format!("127.0.0.1:{port}"),
-                _ => address.to_owned(),
-            },
+            _ => socket(address),
         };
         settings.set("LISTENER_0_ADDRESS", &address, &label("http.addr"));
         let tls = ["certificate", "key"].map(|key| self.get(&format!("http.tls.{key}")));
@@ -230,6 +230,27 @@ impl Words {
         }
     }
 
+    /// registry:2's server for its operator, whose numbers are ours there.
+    fn debug(&self, settings: &mut Settings<'_>) {
+        let Some(said) = self.get("http.debug.addr") else {
+            return;
+        };
+        settings.set("ADMIN_ADDRESS", &socket(&said.value), &said.label);
+        settings.note(
+            "http.debug.addr: /metrics, /healthz and /readyz are served there, with dockgate's own numbers; \
+             /debug/health, /debug/vars and /debug/pprof of registry:2 are not",
+        );
+        if let Some(said) = self.get("http.debug.prometheus.path")
+            && said.value != METRICS
+        {
+            settings.found.warnings.push(format!(
+                "{}: {} has no effect: the numbers are at {METRICS}; let the scraper ask for that",
+                said.label,
+                shown(&said.value)
+            ));
+        }
+    }
+
     /// Without `auth` registry:2 lets everybody do everything.
     fn auth(&self, settings: &mut Settings<'_>) {
         let password = self.has("auth.htpasswd");
@@ -252,6 +273,15 @@ impl Words {
                     .into(),
             );
         }
+    }
+}
+
+/// An address as Go writes it.
+fn socket(address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some(("", port)) => format!("0.0.0.0:{port}"),
+        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
+        _ => address.to_owned(),
     }
 }
 
@@ -436,6 +466,60 @@ mod tests {
         assert_eq!(tls.client_ca.as_deref(), Some(Path::new("/ca.crt")));
         assert_eq!(tls.client_auth, ClientAuth::Required);
         assert!(config.rules.is_empty());
+    }
+
+    #[test]
+    fn what_registry_2_shows_its_operator_is_shown_by_the_administrators_listener() {
+        let yaml = |debug: &str| format!("version: 0.1\nhttp:\n  addr: :5000\n  debug:\n{debug}");
+        let admin = |text: &str, environment: &[(&str, &str)]| {
+            let Loaded {
+                config, warnings, ..
+            } = load(Some(&yaml(text)), environment).unwrap();
+            (config.admin, warnings)
+        };
+        let tcp = |text: &str| Some(ListenAddress::Tcp(text.parse().unwrap()));
+        let prometheus =
+            "    addr: localhost:5001\n    prometheus:\n      enabled: true\n      path: ";
+        for path in ["/metrics", "\"\""] {
+            let (address, warnings) = admin(&format!("{prometheus}{path}\n"), &[]);
+            assert_eq!(address, tcp("127.0.0.1:5001"));
+            let told = warnings.iter().filter(|text| text.contains("debug"));
+            assert_eq!(told.count(), 0, "{warnings:?}");
+        }
+        let (address, warnings) = admin(&format!("{prometheus}/numbers\n"), &[]);
+        assert_eq!(address, tcp("127.0.0.1:5001"));
+        let wanted = "config.yml:8: http.debug.prometheus.path: \"/numbers\" has no effect";
+        assert!(
+            warnings.iter().any(|text| text.contains(wanted)),
+            "{warnings:?}"
+        );
+        // Without an address there is no such server.
+        let without = "    prometheus:\n      enabled: true\n      path: /numbers\n";
+        let (address, warnings) = admin(without, &[]);
+        assert_eq!(address, None);
+        assert!(
+            !warnings.iter().any(|text| text.contains("debug")),
+            "{warnings:?}"
+        );
+        let spoken = [("REGISTRY_HTTP_DEBUG_ADDR", ":6001")];
+        let (address, warnings) = admin(prometheus, &spoken);
+        assert_eq!(address, tcp("0.0.0.0:6001"));
+        assert!(
+            warnings
+                .iter()
+                .any(|text| text.contains("open to the network")),
+            "{warnings:?}"
+        );
+        let ours = [("DOCKGATE_ADMIN_ADDRESS", "127.0.0.1:7001"), spoken[0]];
+        assert_eq!(admin(prometheus, &ours).0, tcp("127.0.0.1:7001"));
+        let twice = load(Some(&yaml("    addr: 0.0.0.0:5000\n")), &[]).unwrap_err();
+        assert!(
+            twice
+                .lines()
+                .iter()
+                .any(|line| line.contains("config.yml:5: http.debug.addr")),
+            "{twice}"
+        );
     }
 
     #[test]
