@@ -7,7 +7,7 @@ use super::fault::Place;
 use super::section::Section;
 use super::source::shown;
 use super::types::{
-    CertificateFiles, ClientAuth, ListenAddress, Listener, ListenerTls, TlsVersion,
+    CertificateFiles, ClientAuth, ExpiredList, ListenAddress, Listener, ListenerTls, TlsVersion,
 };
 use super::value::path;
 
@@ -46,6 +46,7 @@ fn default_tls() -> ListenerTls {
         client_ca: None,
         client_auth: ClientAuth::Off,
         client_crl: None,
+        client_crl_expired: ExpiredList::Refuse,
         min_version: TlsVersion::Tls12,
     }
 }
@@ -121,7 +122,13 @@ fn tls(section: &Section<'_>) -> ListenerTls {
         ],
     );
     let client_crl = section.path("client_crl");
+    let expired = [("refuse", ExpiredList::Refuse), ("warn", ExpiredList::Warn)];
+    let client_crl_expired = section.choice("client_crl_expired", &expired);
     check_client_auth(section, client_auth);
+    if client_crl_expired == Some(ExpiredList::Warn) && !section.has("client_crl") {
+        let text = "has no effect without client_crl; name the file of the lists, or remove it";
+        section.fault("client_crl_expired", text);
+    }
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     ListenerTls {
         certificate,
@@ -130,6 +137,7 @@ fn tls(section: &Section<'_>) -> ListenerTls {
         client_ca,
         client_auth: client_auth.unwrap_or_default(),
         client_crl,
+        client_crl_expired: client_crl_expired.unwrap_or_default(),
         min_version: section.choice("min_version", &versions).unwrap_or_default(),
     }
 }

@@ -45,8 +45,8 @@ pub use self::fault::Faults;
 pub use self::registry::{Azure, Gcs, Registry, S3, Storage};
 pub use self::types::{
     AccessFormat, Anonymous, Auth, Backend, CertificateFiles, Challenge, ClientAuth, Clients,
-    Config, Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log, LogFormat, Process,
-    Rule, RuleAction, Satisfy, Timeouts, TlsVersion, Token, Who,
+    Config, ExpiredList, Headers, Level, Limits, ListenAddress, Listener, ListenerTls, Log,
+    LogFormat, Process, Rule, RuleAction, Satisfy, Timeouts, TlsVersion, Token, Who,
 };
 pub use self::upstream::{Authorization, Upstream, UpstreamUrl};
 pub use crate::secret::Secret;

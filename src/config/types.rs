@@ -138,8 +138,10 @@ pub struct ListenerTls {
     pub client_ca: Option<PathBuf>,
     /// Whether a client certificate is asked for.
     pub client_auth: ClientAuth,
-    /// Certificate revocation lists (PEM), which must be fresh.
+    /// Certificate revocation lists (PEM).
     pub client_crl: Option<PathBuf>,
+    /// What a list that is past its date is good for.
+    pub client_crl_expired: ExpiredList,
     /// The oldest protocol version that is spoken.
     pub min_version: TlsVersion,
 }
@@ -151,6 +153,16 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// PEM key: PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
+}
+
+/// What becomes of the client certificates of a CA whose revocation list is past its date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpiredList {
+    /// All of them are refused.
+    #[default]
+    Refuse,
+    /// Those that the list does not name are let in, and the log warns of it.
+    Warn,
 }
 
 /// How much a listener wants a client certificate.

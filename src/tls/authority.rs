@@ -1,10 +1,12 @@
 //! The authorities that client certificates must come from, as the file of the operator names them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::VerifiedPath;
+
+use crate::config::ExpiredList;
 
 use super::error::{Error, Warning, date};
 use super::file;
@@ -49,10 +51,11 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// Reads the CA file and the revocation lists. All faults at once.
+    /// Reads the CA file and the revocation lists, with what those are good for when they are past their date. All faults
+    /// at once.
     pub(super) fn load(
         ca: &Path,
-        crl: Option<&PathBuf>,
+        crl: Option<(&Path, ExpiredList)>,
         now: UnixTime,
     ) -> Result<(Self, Vec<Warning>), Vec<Error>> {
         let mut warnings = Vec::new();
@@ -60,14 +63,14 @@ impl Trust {
             Ok(authorities) => authorities,
             Err(mut faults) => {
                 // the list's own faults are told in the same breath
-                faults.extend(crl.and_then(|path| file::lists("client CRL", path).err()));
+                faults.extend(crl.and_then(|(path, _)| file::lists("client CRL", path).err()));
                 return Err(faults);
             }
         };
         let lists = match crl {
             None => None,
-            Some(path) => {
-                let (lists, more) = Lists::load(path, &authorities, now)?;
+            Some((path, expired)) => {
+                let (lists, more) = Lists::load(path, &authorities, expired, now)?;
                 warnings.extend(more);
                 Some(lists)
             }
@@ -83,8 +86,12 @@ impl Trust {
             .iter()
             .map(|authority| authority.der.as_ref());
         let lists = self.lists.iter().flat_map(Lists::sources);
-        // whether there is a file of lists at all makes a difference, too
-        let configured: &[u8] = if self.lists.is_some() { b"lists" } else { b"" };
+        // whether there is a file of lists at all makes a difference, too, and when they count
+        let configured: &[u8] = match &self.lists {
+            None => b"",
+            Some(lists) if lists.count_when_expired() => b"lists of any date",
+            Some(_) => b"lists",
+        };
         authorities.chain([configured]).chain(lists)
     }
 

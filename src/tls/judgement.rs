@@ -129,7 +129,7 @@ impl Trust {
         let lists = self.lists.as_ref().map(|lists| lists.all());
         let revocation =
             match (&self.lists, &lists) {
-                (Some(_), Some(all)) => Some(Lists::options(all).ok_or_else(|| {
+                (Some(lists), Some(all)) => Some(lists.options(all).ok_or_else(|| {
                     Fault::new(CertificateError::UnknownRevocationStatus, NO_LIST)
                 })?),
                 _ => None,

@@ -1,6 +1,7 @@
 //! Certificate revocation lists: which client certificates their issuer took back.
 //!
-//! A configured list is mandatory and must be fresh. A certificate whose issuer has no list in the file is refused, as
+//! A configured list is mandatory, and must be fresh unless the operator lets one count that is past its date
+//! ([`ExpiredList::Warn`]). A certificate whose issuer has no list in the file is refused in any case, as
 //! nginx does with `ssl_crl`: the operator said that revocation counts, and "unknown" is exactly what somebody with a
 //! stolen certificate of a second CA would hope for. Start and reload name the CAs that have no list.
 
@@ -12,6 +13,8 @@ use webpki::{
     CertRevocationList, ExpirationPolicy, OwnedCertRevocationList, RevocationOptions,
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
+
+use crate::config::ExpiredList;
 
 use super::authority::Authority;
 use super::error::{Error, Warning, date};
@@ -27,7 +30,7 @@ const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What a list says of one serial number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
-    /// It is not on the issuer's fresh list.
+    /// It is not on the issuer's list, which is fresh or counts though it is not.
     Good,
     /// It is on it.
     Revoked,
@@ -40,16 +43,24 @@ pub(super) enum Status {
 /// All lists of the file, the newest first.
 #[derive(Debug)]
 pub(super) struct Lists {
-    lists: Vec<CertRevocationList<'static>>,
+    read: Vec<CertRevocationList<'static>>,
     /// Each list's facts, in the same order.
     facts: Vec<Facts>,
+    /// What a list is good for that is past its date.
+    expired: ExpiredList,
 }
 
 #[derive(Debug)]
 struct Facts {
     der: Vec<u8>,
+    /// Whose it is.
+    issuer: String,
     made: UnixTime,
     until: UnixTime,
+    /// The same as they are written.
+    dates: (String, String),
+    /// The CA file has an authority of the issuer's name.
+    known: bool,
     /// One of the authorities of the CA file signed it.
     signed: bool,
 }
@@ -59,6 +70,7 @@ impl Lists {
     pub(super) fn load(
         path: &Path,
         authorities: &[Authority],
+        expired: ExpiredList,
         now: UnixTime,
     ) -> Result<(Self, Vec<Warning>), Vec<Error>> {
         let ders = file::lists(WHAT, path).map_err(|fault| vec![fault])?;
@@ -70,10 +82,11 @@ impl Lists {
         let mut warnings = Vec::new();
         let mut loaded = Vec::new();
         for (index, der) in ders.iter().enumerate() {
-            match one(path, index, der, &authorities, now) {
-                Ok((list, facts, warning)) => {
+            match one(path, index, der, &authorities) {
+                Ok((list, facts)) => {
+                    let doubt = facts.doubt(expired, now);
+                    warnings.extend(doubt.map(|text| Warning::new(path, text)));
                     loaded.push((list, facts));
-                    warnings.extend(warning);
                 }
                 Err(fault) => faults.push(fault),
             }
@@ -83,11 +96,15 @@ impl Lists {
         }
         // webpki takes the first list of an issuer: an old one left in the file must not hide the new one
         loaded.sort_by_key(|(_, facts)| std::cmp::Reverse(facts.made));
-        let (lists, facts) = loaded.into_iter().unzip();
-        let lists = Self { lists, facts };
+        let (read, facts) = loaded.into_iter().unzip();
+        let lists = Self {
+            read,
+            facts,
+            expired,
+        };
         for authority in &authorities {
             if !lists
-                .lists
+                .read
                 .iter()
                 .any(|list| list.issuer() == authority.subject)
             {
@@ -103,27 +120,32 @@ impl Lists {
         Ok((lists, warnings))
     }
 
-    /// The checks that webpki makes along a chain: every certificate below the root, fresh lists only.
+    /// The checks that webpki makes along a chain: every certificate below the root, on lists that count.
     pub(super) fn options<'a>(
+        &self,
         lists: &'a [&'a CertRevocationList<'a>],
     ) -> Option<RevocationOptions<'a>> {
         let builder = RevocationOptionsBuilder::new(lists).ok()?;
+        let expiration = match self.expired {
+            ExpiredList::Refuse => ExpirationPolicy::Enforce,
+            ExpiredList::Warn => ExpirationPolicy::Ignore,
+        };
         Some(
             builder
                 .with_status_policy(UnknownStatusPolicy::Deny)
-                .with_expiration_policy(ExpirationPolicy::Enforce)
+                .with_expiration_policy(expiration)
                 .build(),
         )
     }
 
     /// All lists, as webpki takes them.
     pub(super) fn all(&self) -> Vec<&CertRevocationList<'static>> {
-        self.lists.iter().collect()
+        self.read.iter().collect()
     }
 
     /// What the list of `issuer`, one of the authorities of the CA file, says of a serial number.
     pub(super) fn status(&self, issuer: &Certificate<'_>, serial: &[u8], now: UnixTime) -> Status {
-        let list = self.lists.iter().zip(&self.facts).find(|(list, facts)| {
+        let list = self.read.iter().zip(&self.facts).find(|(list, facts)| {
             // a list for a part of the certificates only (RFC 5280 section 5.2.5) does not speak for this one
             facts.signed
                 && list.issuer() == issuer.subject
@@ -134,10 +156,15 @@ impl Lists {
             Some(_) if !issuer.may_sign_lists() => Status::Unknown,
             Some((list, facts)) => match list.find_serial(serial) {
                 Ok(Some(_)) => Status::Revoked,
-                Ok(None) if now < facts.until => Status::Good,
+                Ok(None) if now < facts.until || self.expired == ExpiredList::Warn => Status::Good,
                 Ok(None) | Err(_) => Status::Stale,
             },
         }
+    }
+
+    /// Whether a list counts that is past its date.
+    pub(super) fn count_when_expired(&self) -> bool {
+        self.expired == ExpiredList::Warn
     }
 
     /// The lists as they were read.
@@ -151,14 +178,13 @@ impl Lists {
     }
 }
 
-type Loaded = (CertRevocationList<'static>, Facts, Option<Warning>);
+type Loaded = (CertRevocationList<'static>, Facts);
 
 fn one(
     path: &Path,
     index: usize,
     der: &CertificateRevocationListDer<'_>,
     authorities: &[Certificate<'_>],
-    now: UnixTime,
 ) -> Result<Loaded, Error> {
     let number = index + 1;
     let fault = |text: String| Error::file(WHAT, path, text);
@@ -190,31 +216,44 @@ fn one(
     }
     let facts = Facts {
         der: der.to_vec(),
+        issuer,
         made: unix(head.this_update),
         until: unix(next_update),
+        dates: (date(head.this_update), date(next_update)),
+        known,
         signed,
     };
-    let until = date(next_update);
-    let text = if !known {
-        Some(format!(
-            "the list of {issuer} comes from none of the CAs in the client CA file"
-        ))
-    } else if now >= facts.until {
-        Some(format!(
-            "the list of {issuer} ended on {until}: all client certificates of that CA are refused until there is a new one"
-        ))
-    } else if facts.until.as_secs() - now.as_secs() < SOON.as_secs() {
-        Some(format!(
-            "the list of {issuer} ends on {until}: from then on all client certificates of that CA are refused; make a new one"
-        ))
-    } else if facts.made > now {
-        Some(format!(
-            "the list of {issuer} was made in the future, on {} (is the clock right?)",
-            date(head.this_update)
-        ))
-    } else {
-        None
-    };
-    let warning = text.map(|text| Warning::new(path, text));
-    Ok((list.into(), facts, warning))
+    Ok((list.into(), facts))
+}
+
+impl Facts {
+    /// What the operator has to know of a list that is good for something.
+    fn doubt(&self, expired: ExpiredList, now: UnixTime) -> Option<String> {
+        let Self { issuer, until, .. } = self;
+        let (made_on, ends_on) = &self.dates;
+        if !self.known {
+            return Some(format!(
+                "the list of {issuer} comes from none of the CAs in the client CA file, and revokes nothing"
+            ));
+        }
+        let left = until.as_secs().saturating_sub(now.as_secs());
+        Some(match expired {
+            ExpiredList::Refuse if left == 0 => format!(
+                "the list of {issuer} ended on {ends_on}: all client certificates of that CA are refused until there is a new one"
+            ),
+            ExpiredList::Warn if left == 0 => format!(
+                "the list of {issuer} ended on {ends_on}: what it names is refused, and what was revoked since is let in (client_crl_expired = \"warn\"); make a new one"
+            ),
+            ExpiredList::Refuse if left < SOON.as_secs() => format!(
+                "the list of {issuer} ends on {ends_on}: from then on all client certificates of that CA are refused; make a new one"
+            ),
+            ExpiredList::Warn if left < SOON.as_secs() => format!(
+                "the list of {issuer} ends on {ends_on}: what is revoked after that is let in (client_crl_expired = \"warn\"); make a new one"
+            ),
+            _ if self.made > now => format!(
+                "the list of {issuer} was made in the future, on {made_on} (is the clock right?)"
+            ),
+            _ => return None,
+        })
+    }
 }

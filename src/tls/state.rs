@@ -264,7 +264,9 @@ fn load_trust(settings: &ListenerTls, now: UnixTime) -> Result<LoadedTrust, Vec<
     match (settings.client_auth, &settings.client_ca) {
         (ClientAuth::Off, _) => Ok((None, Vec::new())),
         (ClientAuth::Optional | ClientAuth::Required, Some(ca)) => {
-            let (trust, warnings) = Trust::load(ca, settings.client_crl.as_ref(), now)?;
+            let crl = settings.client_crl.as_deref();
+            let crl = crl.map(|path| (path, settings.client_crl_expired));
+            let (trust, warnings) = Trust::load(ca, crl, now)?;
             Ok((Some(Arc::new(trust)), warnings))
         }
         (ClientAuth::Optional | ClientAuth::Required, None) => Err(vec![Error::file(

@@ -12,7 +12,7 @@ use crate::config::ClientAuth;
 use super::*;
 use crate::tls::authority::Trust;
 
-fn asking(folder: &Folder, ca: &str, crl: Option<String>) -> (ServerTls, Vec<Warning>) {
+pub(super) fn asking(folder: &Folder, ca: &str, crl: Option<String>) -> (ServerTls, Vec<Warning>) {
     let server = Ca::new("server ca").server(&["registry.test"]);
     let mut settings = settings(folder.pair("server", &server));
     settings.client_auth = ClientAuth::Required;
@@ -217,68 +217,6 @@ async fn t6_a_bad_certificate_gets_its_alert_and_a_line_for_the_log() {
     // and the table proves something: the same server takes a good one
     let good = Client::showing(&ca.client("ann", 8)).ready();
     meet(&server, &good, "registry.test").await.handshake();
-}
-
-#[tokio::test]
-async fn t9_n60_lists_that_are_old_or_missing_close_the_door() {
-    let (ca, other) = (Ca::new("client ca"), Ca::new("other ca"));
-    let both = [ca.pem(), other.pem()].concat();
-    let table = [
-        ("ended", ca.pem(), ca.list(&[], -1), "too old", "ended on"),
-        (
-            "another CA's",
-            ca.pem(),
-            other.list(&[], 30),
-            "no revocation list",
-            "comes from none",
-        ),
-        (
-            "no list of the second CA",
-            both,
-            other.list(&[], 30),
-            "no revocation list",
-            "no list of the CA CN=client ca",
-        ),
-    ];
-    for (what, authorities, list, reason, warning) in table {
-        let folder = Folder::new();
-        let (server, warnings) = asking(&folder, &authorities, Some(list));
-        assert!(
-            warnings.iter().any(|one| one.text.contains(warning)),
-            "{what}: {warnings:?}"
-        );
-        let client = Client::showing(&ca.client("ann", 1)).ready();
-        let (refusal, alert) = meet(&server, &client, "registry.test").await.refused();
-        assert!(refusal.reason.contains(reason), "{what}: {refusal:?}");
-        assert!(alert.contains("UnknownCA"), "{what}: {alert}");
-    }
-}
-
-#[tokio::test]
-async fn the_newest_list_of_a_ca_counts_wherever_it_stands() {
-    let (folder, ca) = (Folder::new(), Ca::new("client ca"));
-    // the ended list was made before the fresh one; here it stands first
-    let lists = [ca.list(&[], -3), ca.list(&[5], 30)].concat();
-    let (server, _) = asking(&folder, &ca.pem(), Some(lists));
-    let revoked = Client::showing(&ca.client("ann", 5)).ready();
-    let (refusal, _) = meet(&server, &revoked, "registry.test").await.refused();
-    assert!(refusal.reason.contains("revoked"), "{refusal:?}");
-    let good = Client::showing(&ca.client("ann", 6)).ready();
-    meet(&server, &good, "registry.test").await.handshake();
-}
-
-#[test]
-fn n60_a_list_that_ends_within_a_week_is_announced() {
-    let (folder, ca) = (Folder::new(), Ca::new("client ca"));
-    let (_, warnings) = asking(&folder, &ca.pem(), Some(ca.list(&[], 6)));
-    assert!(
-        warnings
-            .iter()
-            .any(|one| one.text.contains("make a new one")),
-        "{warnings:?}"
-    );
-    let (_, warnings) = asking(&folder, &ca.pem(), Some(ca.list(&[], 8)));
-    assert_eq!(warnings, []);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod challenge;
 mod client;
 mod client_certificates;
 mod files;
+mod lists;
 mod names;
 mod own;
 mod reload;
@@ -32,7 +33,7 @@ use tokio_rustls::TlsConnector;
 
 use self::client::{Client, Shown, meet};
 
-use crate::config::{CertificateFiles, ClientAuth, ListenerTls, TlsVersion};
+use crate::config::{CertificateFiles, ClientAuth, ExpiredList, ListenerTls, TlsVersion};
 
 use super::ServerTls;
 use super::challenge::Challenges;
@@ -266,6 +267,7 @@ pub(super) fn settings(certificate: CertificateFiles) -> ListenerTls {
         client_ca: None,
         client_auth: ClientAuth::Off,
         client_crl: None,
+        client_crl_expired: ExpiredList::Refuse,
         min_version: TlsVersion::Tls12,
         issued: None,
     }

@@ -1,5 +1,7 @@
 //! Certificates that were taken back.
 
+use crate::support::program::dockgate;
+
 use super::*;
 
 #[test]
@@ -94,4 +96,60 @@ fn t9_n60_a_list_that_is_past_its_date_refuses_its_ca_until_it_is_renewed() {
     lists.write(&front.program.path("crl.pem"), "");
     front.reload(1);
     assert_eq!(get(&mut front.dialog(Some(&client)), false), SERVED);
+}
+
+/// The seed's certificates are of version 1, which has a judgement of its own.
+#[test]
+fn t9_n60_with_warn_a_list_that_is_past_its_date_still_revokes_and_refuses_nobody_else() {
+    let lists = Lists::new();
+    let ended = "-crl_lastupdate 20250101000000Z -crl_nextupdate 20250102000000Z";
+    let front = Front::new(
+        "client_auth = \"required\"\nclient_crl = \"crl.pem\"\nclient_crl_expired = \"warn\"",
+        "",
+        |dir| lists.write(&dir.join("crl.pem"), ended),
+    );
+    let client = seed().client();
+    let said = "ended on 2025-01-02T00:00:00Z: what it names is refused, and what was revoked since is let in";
+    front.program.err_times(said, 1);
+    let mut open = front.dialog(Some(&client));
+    assert_eq!(get(&mut open, false), SERVED);
+    for _ in 0..3 {
+        assert_eq!(get(&mut front.dialog(Some(&client)), false), SERVED);
+    }
+    // Told when it is read, and not for each who comes in.
+    assert_eq!(front.program.stderr().matches(said).count(), 1);
+
+    let toml = fs::read_to_string(front.program.path("proxy.toml")).unwrap();
+    let warned = dockgate_check(front.program.dir());
+    assert_eq!(warned.0, Some(0), "{}", warned.1);
+    assert!(warned.1.contains(said), "{}", warned.1);
+
+    lists.revoke(&client.certificate);
+    lists.write(&front.program.path("crl.pem"), ended);
+    front.reload(1);
+    front.program.err_times(said, 2);
+    assert_eq!(get(&mut open, false), CERTIFICATE_MISSING);
+    refused(&front, &client, "revoked");
+
+    // Back to the default: nobody of that CA comes in, revoked or not.
+    let other = toml.replace(
+        "client_crl_expired = \"warn\"",
+        "client_crl_expired = \"refuse\"",
+    );
+    fs::write(front.program.path("proxy.toml"), other).unwrap();
+    front.reload(2);
+    front
+        .program
+        .err_line("are refused until there is a new one");
+}
+
+/// `dockgate check` of the configuration in a folder: its exit code, and what it said.
+fn dockgate_check(folder: &Path) -> (Option<i32>, String) {
+    let output = dockgate()
+        .arg("check")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said)
 }
