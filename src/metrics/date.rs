@@ -73,7 +73,7 @@ const METRICS: [(Kind, &str, &str); 3] = [
     (
         Kind::ClientCrl,
         "client_crl_next_update_timestamp",
-        "When the first revocation list in this file ends, and all certificates of its CA with it, since 1970.",
+        "When the first revocation list in this file ends, since 1970.",
     ),
 ];
 

@@ -25,8 +25,9 @@ enum Fate {
 
 impl Registry {
     /// Removes uploads that nobody touched for `expiry`, those of registry:2 too, and what is left of writes that never
-    /// ended; so the uploads of every owner are counted anew. An upload that somebody has in hand stays. One that cannot be removed does not keep the others: the first
-    /// error is told at the end. A registry that is read only is left as it is.
+    /// ended; so the uploads of every owner are counted anew. An upload that somebody has in hand stays. One that cannot
+    /// be removed does not keep the others: the first error is told at the end. A registry that is read only is left as
+    /// it is.
     ///
     /// # Errors
     /// Those of the store.
