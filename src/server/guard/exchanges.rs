@@ -44,6 +44,11 @@ impl Exchanges {
         self.are_open(requests)
     }
 
+    /// Nobody is to be woken any more.
+    pub(super) fn wake_nobody(&self) {
+        drop(self.0.waker.take());
+    }
+
     pub(super) fn is_truncated(&self) -> bool {
         self.0.truncated.load(Ordering::Acquire)
     }

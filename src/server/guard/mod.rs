@@ -1,9 +1,9 @@
 //! Stands between a connection's stream and hyper: passes on what the strict scanner accepts, keeps the deadlines of
 //! reading and writing, refuses in our own words, and closes so that the refusal can be read.
 //!
-//! It relies on three habits of hyper 1's HTTP/1 server, each held by a test below. An end of the stream is harmless
+//! It relies on four habits of hyper 1's HTTP/1 server, each held by a test below. An end of the stream is harmless
 //! only while no request is being answered. A read error inside a request body reaches the reader of that body and
-//! leaves the answer alone. Reads of the next head stop while hyper still holds unread bytes.
+//! leaves the answer alone. Reads of the next head stop while hyper still holds unread bytes. Each step ends with a flush.
 
 mod alarm;
 mod closing;
@@ -64,6 +64,8 @@ pub(super) struct Guard<S: Transport> {
     write_alarm: Alarm,
     /// Everything that hyper has written has left.
     flushed: bool,
+    /// A read has to wait until no request is being answered; the flush that ends each step of hyper looks after it.
+    put_off: bool,
     closing: Closing,
 }
 
@@ -92,6 +94,7 @@ impl<S: Transport> Guard<S> {
             stuck: None,
             write_alarm: Alarm::default(),
             flushed: true,
+            put_off: false,
             closing: Closing::Open,
         }
     }
@@ -133,9 +136,9 @@ impl<S: Transport> Guard<S> {
         let position = self.scanner.position();
         let waiting = match position {
             Position::InBody => Waiting::Body,
-            _ if !self.is_quiet(cx) => {
+            _ if !self.is_quiet() => {
                 self.waiting = None;
-                return Poll::Pending;
+                return self.put_off();
             }
             _ if self.scanner.heads() == 0 => Waiting::FirstHead,
             Position::InHead => Waiting::RestOfHead,
@@ -164,20 +167,41 @@ impl<S: Transport> Guard<S> {
         }
     }
 
-    /// No request is being answered and every answer has left; if not, the task is woken when that changes.
-    fn is_quiet(&self, cx: &Context<'_>) -> bool {
+    /// No request is being answered and every answer has left.
+    fn is_quiet(&self) -> bool {
+        self.flushed && !self.exchanges.are_open(self.scanner.heads())
+    }
+
+    /// The read waits. Should the answer end in this very step, nobody has to be woken for it: a step more for each request
+    /// would cost a tenth of it.
+    fn put_off<T>(&mut self) -> Poll<T> {
+        self.put_off = true;
+        self.exchanges.wake_nobody();
+        Poll::Pending
+    }
+
+    /// At the end of a step: what was put off gets its deadline or its verdict, or is woken when the answer has ended.
+    fn look_after_read(&mut self, cx: &mut Context<'_>) {
         let requests = self.scanner.heads();
-        !self.exchanges.are_open_or_wake(requests, cx.waker()) && self.flushed
+        if self.exchanges.are_open(requests)
+            && self.exchanges.are_open_or_wake(requests, cx.waker())
+        {
+            return;
+        }
+        self.put_off = false;
+        if self.fault.is_some() || self.poll_deadline(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// Tells hyper of a fault: inside a body as an error, else as the end of the stream, once nothing is being answered.
-    fn poll_verdict(&mut self, cx: &Context<'_>, fault: Fault) -> Poll<io::Result<()>> {
+    fn poll_verdict(&mut self, fault: Fault) -> Poll<io::Result<()>> {
         if fault.is_in_body() {
             self.ended = true;
             return Poll::Ready(Err(fault.into()));
         }
-        if !self.is_quiet(cx) {
-            return Poll::Pending;
+        if !self.is_quiet() {
+            return self.put_off();
         }
         self.ended = true;
         if fault.status().is_some() {
@@ -211,6 +235,7 @@ impl<S: Transport> AsyncRead for Guard<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.put_off = false;
         let before = buf.filled().len();
         while buf.filled().len() == before && buf.remaining() > 0 {
             if !this.accepted.is_empty() {
@@ -219,7 +244,7 @@ impl<S: Transport> AsyncRead for Guard<S> {
             } else if this.ended {
                 break;
             } else if let Some(fault) = this.fault {
-                return this.poll_verdict(cx, fault);
+                return this.poll_verdict(fault);
             } else {
                 ready!(this.poll_fill(cx, buf))?;
             }
@@ -259,10 +284,10 @@ impl<S: Transport> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         let flush = Pin::new(&mut this.stream).poll_flush(cx);
         ready!(this.watch(cx, flush))?;
-        if !this.flushed {
-            this.flushed = true;
-            // A reader may have been put off until now, and hyper does not ask again by itself.
-            cx.waker().wake_by_ref();
+        this.flushed = true;
+        if this.put_off {
+            // hyper does not ask again by itself.
+            this.look_after_read(cx);
         }
         Poll::Ready(Ok(()))
     }
@@ -308,6 +333,7 @@ mod tests {
     use std::io;
     use std::pin::Pin;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll};
     use std::time::Duration;
 
@@ -378,6 +404,13 @@ mod tests {
         stream: S,
         gate: Arc<Notify>,
     ) -> JoinHandle<hyper::Result<()>> {
+        tokio::spawn(serve_by_hand(stream, gate))
+    }
+
+    fn serve_by_hand<S: Transport + Send + 'static>(
+        stream: S,
+        gate: Arc<Notify>,
+    ) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> {
         let refusal: Refusal = Arc::new(|fault: Fault| {
             let status = fault.status().unwrap();
             format!(
@@ -388,7 +421,7 @@ mod tests {
         });
         let guard = Guard::new(stream, BOUNDS, refusal);
         let exchanges = guard.exchanges();
-        tokio::spawn(
+        Box::pin(
             http1::Builder::new()
                 .header_read_timeout(None)
                 .serve_connection(
@@ -444,6 +477,53 @@ mod tests {
         let gate = Arc::new(Notify::new());
         let task = serve(server, Arc::clone(&gate));
         (client, gate, task)
+    }
+
+    /// The steps of one connection's task that an exchange takes whose answer is not there at once.
+    async fn steps_of_a_slow_exchange(
+        client: &mut DuplexStream,
+        gate: &Notify,
+        steps: &AtomicUsize,
+    ) -> usize {
+        let before = steps.load(Ordering::Relaxed);
+        client
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        settle().await;
+        gate.notify_one();
+        read_until(client, "/slow\r\n0\r\n\r\n").await;
+        settle().await;
+        steps.load(Ordering::Relaxed) - before
+    }
+
+    async fn settle() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_takes_two_steps_and_its_end_begins_the_wait_for_the_next() {
+        let (mut client, server) = duplex(1 << 20);
+        let gate = Arc::new(Notify::new());
+        let steps = Arc::new(AtomicUsize::new(0));
+        let (mut connection, counted) =
+            (serve_by_hand(server, Arc::clone(&gate)), Arc::clone(&steps));
+        let task = tokio::spawn(std::future::poll_fn(move |cx| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            connection.as_mut().poll(cx)
+        }));
+        settle().await;
+        for _ in 0..3 {
+            assert_eq!(
+                steps_of_a_slow_exchange(&mut client, &gate, &steps).await,
+                2
+            );
+        }
+        let (_, elapsed) = rest(&mut client).await;
+        assert!(seconds((75, 76), elapsed), "{elapsed:?}");
+        task.await.unwrap().unwrap();
     }
 
     /// Everything until the server closes, and how long that took.
