@@ -18,6 +18,7 @@ mod load;
 mod manager;
 mod prompt;
 mod serve;
+mod threads;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -18,6 +18,7 @@ use super::first_start;
 use super::line::VERSION;
 use super::load::{self, Found};
 use super::manager;
+use super::threads;
 use super::{DONE, FAILED, WRONG, say};
 
 /// Files for connections to the registry, the store and the logs, beside those of the clients' connections.
@@ -27,6 +28,9 @@ const OTHER_FILES: u64 = 500;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 pub(super) fn run(named: Option<&Path>) -> u8 {
+    if let Err(fault) = threads::rehearse() {
+        return failed(&fault);
+    }
     let sockets = match manager::sockets() {
         Ok(sockets) => sockets,
         Err(faults) => return wrong(&faults),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,17 +32,6 @@ fn bcrypt(password: &str, cost: u32) -> String {
     process::run(Command::new("perl").args(crypt))
         .succeeds("perl has crypt")
         .stdout
-}
-
-/// A connection from another address of this machine.
-fn elsewhere(address: SocketAddr) -> Dialog {
-    use socket2::{Domain, Socket, Type};
-
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0));
-    socket.bind(&own.into()).unwrap();
-    socket.connect(&address.into()).unwrap();
-    Dialog::connected(socket.into())
 }
 
 /// What the guessers were told.
@@ -116,7 +105,12 @@ fn a3_n22_guesses_at_bcrypt_14_are_told_to_wait_and_nobody_else_has_to() {
         times.push(begun.elapsed());
     }
     // Somebody who comes from another address is next, though the queue is full.
-    let bob = login(&mut elsewhere(address), "bob", "builder").unwrap();
+    let bob = login(
+        &mut Dialog::connected(Dialog::from_elsewhere(address)),
+        "bob",
+        "builder",
+    )
+    .unwrap();
     assert_eq!(bob.status, 200);
     times.sort();
     let p95 = times[times.len() * 95 / 100];

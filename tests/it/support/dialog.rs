@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
+use socket2::{Domain, Socket, Type};
 
 use super::certs::Pair;
 
@@ -141,6 +142,16 @@ impl Dialog {
         Self::over(Stream::Tcp(stream))
     }
 
+    /// A connection from another address of this machine, to be used as it is or encrypted.
+    #[track_caller]
+    pub fn from_elsewhere(address: SocketAddr) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0));
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        socket.into()
+    }
+
     /// In clear, for answers that may take so long.
     #[track_caller]
     pub fn patient(address: SocketAddr, patience: Duration) -> Self {
@@ -162,10 +173,16 @@ impl Dialog {
     /// Encrypted; the handshake comes with the first request.
     #[track_caller]
     pub fn tls(address: SocketAddr, tls: &Tls) -> Self {
+        Self::tls_connected(TcpStream::connect(address).unwrap(), tls)
+    }
+
+    /// Encrypted, over this connection.
+    #[track_caller]
+    pub fn tls_connected(stream: TcpStream, tls: &Tls) -> Self {
         let Self {
             stream: Stream::Tcp(tcp),
             ..
-        } = Self::tcp(address)
+        } = Self::connected(stream)
         else {
             unreachable!()
         };

@@ -5,6 +5,7 @@ pub mod backend;
 pub mod binary;
 pub mod buildah;
 pub mod certs;
+pub mod cgroup;
 pub mod clock;
 pub mod ctr;
 pub mod desk;
