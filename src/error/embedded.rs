@@ -16,7 +16,7 @@ use super::{Answer, Error, OutOfOrder};
 /// What is missing of a manifest is listed up to here; who pushes sees what is wrong by fewer.
 const MOST_MISSING: usize = 100;
 
-/// When it may be better.
+/// When to come back to a registry that has too much to do, or whose storage is away.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// For everything that cannot be done to a repository because of how the registry is set up.
@@ -74,6 +74,15 @@ pub(super) fn registry_answer(error: &registry::Error) -> Answer {
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::Unsupported,
                 "unsupported",
+                error,
+            )
+        },
+        R::Crowded => Answer {
+            retry_after: Some(RETRY),
+            ..Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                "registry_busy",
                 error,
             )
         },

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::oci::{Digest, Outline};
 use crate::storage;
@@ -18,6 +19,12 @@ use super::digester::digests;
 
 /// Larger manifests are neither taken nor served. A gate's own limit is far lower by default.
 pub(super) const MAX_MANIFEST: u64 = 64 << 20;
+
+/// A manifest of more bytes is large: few of them are read at a time, and none is kept, or held for a client that takes it.
+pub(crate) const LARGE: u64 = 64 << 10;
+
+/// Large ones that are read and checked at the same time. Each takes its bytes and as much again while it is looked through.
+const LARGE_AT_ONCE: usize = 4;
 
 /// Bytes of manifests that are kept in memory, so that a busy one is neither read nor hashed for each client.
 const MEMORY: u64 = 16 << 20;
@@ -34,7 +41,9 @@ const NO_MANIFEST: &str = "a repository has it as a manifest, and it is none";
 /// A manifest, as it lies in the store.
 #[derive(Debug)]
 pub(super) struct Content {
-    pub bytes: Bytes,
+    /// Of a large one there are none here: whoever wants them reads them.
+    pub bytes: Option<Bytes>,
+    pub length: u64,
     pub media_type: String,
     /// What it refers to.
     pub subject: Option<Digest>,
@@ -45,12 +54,15 @@ pub(super) struct Content {
 /// Manifests that were asked for lately, by their sha256 digest: whose they are is not known here, so links come first.
 pub(super) struct Contents {
     recent: Cache<Digest, Arc<Content>>,
+    /// Has a place for each large one that is being read.
+    reading: Semaphore,
 }
 
 impl Contents {
     pub(super) fn new() -> Self {
         let weigh = |_: &Digest, content: &Arc<Content>| {
-            u32::try_from(content.bytes.len() + ENTRY).unwrap_or(u32::MAX)
+            let bytes = content.bytes.as_ref().map_or(0, Bytes::len);
+            u32::try_from(bytes + ENTRY).unwrap_or(u32::MAX)
         };
         let recent = Cache::builder()
             .max_capacity(MEMORY)
@@ -58,7 +70,8 @@ impl Contents {
             .eviction_policy(EvictionPolicy::lru())
             .time_to_idle(IDLE)
             .build();
-        Self { recent }
+        let reading = Semaphore::new(LARGE_AT_ONCE);
+        Self { recent, reading }
     }
 
     /// The manifest of this digest, if its bytes are there.
@@ -77,26 +90,66 @@ impl Contents {
         Box::pin(self.load(storage, digest)).await
     }
 
+    /// All bytes of a manifest that was found.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(super) async fn whole(
+        &self,
+        storage: &Storage,
+        digest: &Digest,
+        content: &Content,
+    ) -> Result<Option<Bytes>, Error> {
+        if let Some(bytes) = &content.bytes {
+            return Ok(Some(bytes.clone()));
+        }
+        let _reading = self.reading().await;
+        let content = read(storage, digest, MAX_MANIFEST).await?;
+        Ok(content.and_then(|content| content.bytes))
+    }
+
     async fn load(
         &self,
         storage: &Storage,
         digest: &Digest,
     ) -> Result<Option<Arc<Content>>, Error> {
-        let key = Key::blob(digest);
-        let Some(bytes) = storage.read(&key, MAX_MANIFEST).await? else {
+        let found = match read(storage, digest, LARGE).await {
+            Err(storage::Error::Corrupt { .. }) => {
+                let _reading = self.reading().await;
+                // Of many who want the same one, the first has read it meanwhile.
+                if let Some(content) = self.recent.get(digest).await {
+                    return Ok(Some(content));
+                }
+                let found = read(storage, digest, MAX_MANIFEST).await?;
+                found.map(Content::without_bytes)
+            }
+            found => found?,
+        };
+        let Some(content) = found.map(Arc::new) else {
             return Ok(None);
         };
-        let (size, wanted) = (bytes.len(), digest.clone());
-        let read = aside(size, &key, move || checked(bytes, &wanted)).await?;
-        let content = Arc::new(read.map_err(|what| storage::Error::Corrupt { key, what })?);
         let kept = (digest.clone(), Arc::clone(&content));
         self.recent.insert(kept.0, kept.1).await;
         Ok(Some(content))
     }
 
+    /// A turn to read a large one. Nobody closes the semaphore, so there always is a permit in the end.
+    async fn reading(&self) -> Option<SemaphorePermit<'_>> {
+        self.reading.acquire().await.ok()
+    }
+
     /// Forgets one, so that the next reader sees what the store has.
     pub(super) async fn forget(&self, digest: &Digest) {
         self.recent.invalidate(digest).await;
+    }
+}
+
+impl Content {
+    fn without_bytes(self) -> Self {
+        Self {
+            bytes: None,
+            ..self
+        }
     }
 }
 
@@ -111,6 +164,22 @@ pub(super) fn outline(bytes: &[u8]) -> Option<Outline> {
     Outline::parse(std::str::from_utf8(bytes).ok()?)
 }
 
+/// Reads and checks one of `most` bytes.
+async fn read(
+    storage: &Storage,
+    digest: &Digest,
+    most: u64,
+) -> Result<Option<Content>, storage::Error> {
+    let key = Key::blob(digest);
+    let Some(bytes) = storage.read(&key, most).await? else {
+        return Ok(None);
+    };
+    let (size, wanted) = (bytes.len(), digest.clone());
+    let read = aside(size, &key, move || checked(bytes, &wanted)).await?;
+    read.map(Some)
+        .map_err(|what| storage::Error::Corrupt { key, what })
+}
+
 fn checked(bytes: Bytes, wanted: &Digest) -> Result<Content, &'static str> {
     let digests = digests(&bytes);
     if digests.like(wanted) != Some(wanted) {
@@ -121,6 +190,7 @@ fn checked(bytes: Bytes, wanted: &Digest) -> Result<Content, &'static str> {
         media_type: outline.served_as().ok_or(NO_MANIFEST)?,
         subject: outline.subject,
         sha512: digests.sha512,
-        bytes,
+        length: bytes.len() as u64,
+        bytes: Some(bytes),
     })
 }

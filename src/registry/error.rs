@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// The manifest names content that the repository does not have.
     #[error("the manifest names content that the repository does not have")]
     ManifestReferences(Vec<Digest>),
+    /// Too many large manifests are being pushed.
+    #[error("too many large manifests are being pushed; try again later")]
+    Crowded,
     /// The registry is not to do this.
     #[error("{0}")]
     Unsupported(&'static str),

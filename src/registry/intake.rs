@@ -12,10 +12,14 @@ use crate::storage::Session;
 
 use super::aside::aside;
 use super::digester::{Digester, Digests};
+use super::room::Room;
 use super::{ByteSource, Error};
 
 /// Bytes that are written and hashed at once. Two batches of each upload are in memory, with the frame that overran.
 const BATCH: usize = 256 << 10;
+
+/// The same, where all uploads together have gathered too much.
+const FEW: usize = 32 << 10;
 
 /// Bytes after which a chunk that goes on is brought to stable storage, so that whatever befalls the process takes
 /// no more than these from an upload. At a gigabit one in about two seconds, each of some milliseconds on a disk that
@@ -27,6 +31,7 @@ pub(super) struct Intake {
     pub session: Session,
     pub digester: Digester,
     pub key: Key,
+    room: Room,
 }
 
 /// How a body ended.
@@ -39,12 +44,13 @@ enum End<E> {
 impl Intake {
     /// Goes on where the session was left. `None` if the state that was kept with it is damaged, foreign, or of another
     /// length: no digest could be trusted.
-    pub(super) fn resume(session: Session, key: Key) -> Option<Self> {
+    pub(super) fn resume(session: Session, key: Key, room: Room) -> Option<Self> {
         let digester = Digester::load(session.state())?;
         (digester.length() == session.offset()).then_some(Self {
             session,
             digester,
             key,
+            room,
         })
     }
 
@@ -56,7 +62,8 @@ impl Intake {
         expected: Option<u64>,
     ) -> Result<(), Error> {
         let begin = self.session.offset();
-        let (mut batch, mut end) = collect(&mut body).await;
+        let room = self.room.clone();
+        let (mut batch, mut end) = collect(&room, &mut body).await;
         let mut unsaved = 0;
         loop {
             let came = self.session.offset() - begin + batch.len() as u64;
@@ -67,7 +74,7 @@ impl Intake {
             match end {
                 End::More => {
                     let save = unsaved >= SAVE_EVERY;
-                    let next = async { Ok(collect(&mut body).await) };
+                    let next = async { Ok(collect(&room, &mut body).await) };
                     ((), (batch, end)) = try_join(self.absorb(batch, save), next).await?;
                     unsaved = if save { 0 } else { unsaved };
                 }
@@ -91,6 +98,9 @@ impl Intake {
             let hashing = hash(self.digester.clone(), batch.clone(), &self.key);
             let writing = self.session.write(batch);
             (self.digester, ()) = try_join(hashing, writing).await?;
+            if self.room.is_full() {
+                self.session.hand_on().await?;
+            }
         }
         if save {
             self.session.save(self.digester.save()).await?;
@@ -104,7 +114,7 @@ impl Intake {
         let mut digester = Digester::new();
         digester.include(Algorithm::Sha512);
         loop {
-            let (batch, end) = collect(&mut stream).await;
+            let (batch, end) = collect(&self.room, &mut stream).await;
             if !batch.is_empty() {
                 digester = hash(digester, batch, &self.key).await?;
             }
@@ -118,33 +128,35 @@ impl Intake {
 }
 
 /// The next batch of a stream, and whether more may come.
-async fn collect<S, E>(stream: &mut S) -> (Bytes, End<E>)
+async fn collect<S, E>(room: &Room, stream: &mut S) -> (Bytes, End<E>)
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
     let mut frames: Vec<Bytes> = Vec::new();
     let mut length = 0;
+    let mut part = room.part();
     let end = loop {
         match stream.next().await {
             None => break End::Complete,
             Some(Err(error)) => break End::Broken(error),
             Some(Ok(frame)) => {
                 length += frame.len();
+                part.grow(frame.len());
                 frames.push(frame);
             }
         }
-        if length >= BATCH {
+        if length >= if room.is_full() { FEW } else { BATCH } {
             break End::More;
         }
     };
     if frames.len() == 1 {
-        return (frames.swap_remove(0), end);
+        return (part.house(frames.swap_remove(0)), end);
     }
     let mut batch = BytesMut::with_capacity(length);
     for frame in frames {
         batch.extend_from_slice(&frame);
     }
-    (batch.freeze(), end)
+    (part.house(batch.freeze()), end)
 }
 
 async fn hash(mut digester: Digester, bytes: Bytes, key: &Key) -> Result<Digester, storage::Error> {

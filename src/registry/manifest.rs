@@ -12,7 +12,8 @@ use crate::storage::Key;
 use super::aside::aside;
 use super::content::MAX_MANIFEST;
 use super::digester::digests;
-use super::{Error, Manifest, Registry, Stored, link};
+use super::verified::verified;
+use super::{Error, Manifest, Registry, Sent, Stored, link};
 
 /// Questions to the store at the same time, of one request.
 pub(super) const AT_ONCE: usize = 16;
@@ -47,8 +48,25 @@ impl Registry {
         Ok(Manifest {
             digest,
             media_type: content.media_type.clone(),
+            length: content.length,
             bytes: content.bytes.clone(),
+            canonical,
         })
+    }
+
+    /// The bytes of a manifest for a client that may take its time: what is large is read again as it is taken, so that nobody
+    /// holds it, and ends in an error in place of its last bytes should it have changed since it was found.
+    ///
+    /// # Errors
+    /// [`Error::ManifestUnknown`] if they are gone by now.
+    pub(crate) async fn read_manifest(&self, manifest: Manifest) -> Result<Sent, Error> {
+        if let Some(bytes) = manifest.bytes {
+            return Ok(Sent::Whole(bytes));
+        }
+        let key = Key::blob(&manifest.canonical);
+        let stream = self.storage.stream(&key, 0..manifest.length).await?;
+        let stream = stream.ok_or(Error::ManifestUnknown)?;
+        Ok(Sent::Streamed(verified(stream, key, manifest.canonical)))
     }
 
     /// The sha256 digest of what a reference stands for; the repository has to have it as a manifest.

@@ -17,6 +17,7 @@ mod manifest;
 pub(crate) mod property;
 mod quota;
 mod referrer;
+mod room;
 mod sweep;
 mod tag;
 mod ticket;
@@ -37,12 +38,15 @@ use futures_util::stream::BoxStream;
 use crate::body::BoxError;
 use crate::config;
 use crate::oci::{Digest, RepositoryName};
+use crate::storage::ByteStream;
 use crate::storage::{OpenError, Storage};
 
 use content::Contents;
 use quota::Uploads;
+use room::Room;
 use turn::Turns;
 
+pub(crate) use content::LARGE;
 pub(crate) use error::Error;
 pub(crate) use ticket::Owner;
 
@@ -59,6 +63,7 @@ pub(crate) struct Registry {
     config: config::Registry,
     contents: Contents,
     uploads: Uploads,
+    room: Room,
     turns: Turns,
 }
 
@@ -89,8 +94,20 @@ pub(crate) struct Manifest {
     pub digest: Digest,
     /// As it was pushed.
     pub media_type: String,
-    /// As they were pushed.
-    pub bytes: Bytes,
+    /// Bytes.
+    pub length: u64,
+    /// As they were pushed; those of a large one are to be read.
+    bytes: Option<Bytes>,
+    /// Under which it lies.
+    canonical: Digest,
+}
+
+/// How the bytes of a manifest come.
+pub(crate) enum Sent {
+    /// All of them, and few.
+    Whole(Bytes),
+    /// Read as they are taken.
+    Streamed(ByteStream),
 }
 
 /// What became of a manifest that was pushed.
@@ -161,6 +178,7 @@ impl Registry {
             config: config.clone(),
             contents: Contents::new(),
             uploads,
+            room: Room::default(),
             turns: Turns::default(),
         }
     }

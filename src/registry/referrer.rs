@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use crate::oci::{Algorithm, Digest, Reference, RepositoryName, Tag};
 use crate::storage::Key;
 
-use super::content::outline;
+use super::content::{Content, outline};
 use super::{Error, Referrer, Referrers, Registry};
 
 /// Links that are asked of the store in one go.
@@ -114,7 +115,11 @@ impl Registry {
             Err(Error::ManifestUnknown) => return Ok(listed),
             Err(error) => return Err(error),
         };
-        let manifests = outline(&index.bytes).map(|outline| outline.manifests);
+        let found = self.contents.get(&self.storage, &index.canonical).await?;
+        let Some(bytes) = self.bytes(&index.canonical, found.as_deref()).await? else {
+            return Ok(listed);
+        };
+        let manifests = outline(&bytes).map(|outline| outline.manifests);
         for digest in manifests.unwrap_or_default() {
             let canonical = match digest.algorithm() {
                 Algorithm::Sha256 => Some(digest),
@@ -123,6 +128,18 @@ impl Registry {
             listed.extend(canonical.map(|digest| digest.hex().to_owned()));
         }
         Ok(listed)
+    }
+
+    /// All bytes of a manifest, to be looked through.
+    async fn bytes(
+        &self,
+        digest: &Digest,
+        content: Option<&Content>,
+    ) -> Result<Option<Bytes>, Error> {
+        match content {
+            Some(content) => self.contents.whole(&self.storage, digest, content).await,
+            None => Ok(None),
+        }
     }
 
     /// The descriptor of a manifest; `None` if the repository does not have it, or it does not refer to `subject`.
@@ -137,14 +154,15 @@ impl Registry {
         }
         let content = self.contents.get(&self.storage, digest).await?;
         let content = content.filter(|content| content.subject.as_ref() == Some(subject));
-        let Some((content, outline)) = content.and_then(|c| outline(&c.bytes).map(|o| (c, o)))
-        else {
+        let bytes = self.bytes(digest, content.as_deref()).await?;
+        let outline = bytes.and_then(|bytes| outline(&bytes));
+        let (Some(content), Some(outline)) = (content, outline) else {
             return Ok(None);
         };
         Ok(Some(Referrer {
             media_type: content.media_type.clone(),
             digest: digest.as_str().to_owned(),
-            size: content.bytes.len() as u64,
+            size: content.length,
             artifact_type: outline.artifact_type().map(str::to_owned),
             annotations: outline.annotations,
         }))

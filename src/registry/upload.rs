@@ -160,7 +160,8 @@ impl Registry {
             // Somebody else has ended it.
             self.uploads.free(id);
         }
-        Intake::resume(known(session)?, upload.folder().clone()).ok_or(Error::UploadUnknown)
+        let (folder, room) = (upload.folder().clone(), self.room.clone());
+        Intake::resume(known(session)?, folder, room).ok_or(Error::UploadUnknown)
     }
 
     /// Bytes first, then the link to them; the name that the client gave comes last.

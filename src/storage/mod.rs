@@ -278,6 +278,17 @@ impl Session {
         }
     }
 
+    /// Gives what was gathered to the disk, so that memory is free of it soon. In a bucket a part has the size that it must have.
+    ///
+    /// # Errors
+    /// See [`Error`]. After an error only dropping is of use.
+    pub(crate) async fn hand_on(&mut self) -> Result<(), Error> {
+        match self {
+            Self::FileSystem(session) => session.hand_on().await,
+            Self::Bucket(_) => Ok(()),
+        }
+    }
+
     /// Brings all that was written to stable storage, and `state` with it.
     ///
     /// # Errors

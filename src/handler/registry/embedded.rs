@@ -12,9 +12,20 @@ use crate::registry;
 use crate::registry::Registry;
 use crate::registry::Swept;
 use crate::storage::OpenError;
+use crate::turns::{Bounds, Full, Place, Source, Turns};
 
 /// Changes that are made at the same time; more of them wait. There are never more than connections and streams.
 const AT_ONCE: u32 = 1 << 16;
+
+/// Large manifests that are held while they are pushed, of all and of one address. Each is a few MiB at most, and a few more while
+/// it is looked through; an honest one takes some milliseconds.
+const PUSHES: Bounds = Bounds {
+    places: 6,
+    places_each: 3,
+    waiting: 64,
+    waiting_each: 32,
+    patience: Duration::from_secs(10),
+};
 
 /// The registry inside of the gate.
 #[derive(Clone, Debug)]
@@ -25,6 +36,8 @@ pub(crate) struct Embedded {
     upload_expiry: Duration,
     /// Has a place for each change that is being made.
     work: Arc<Semaphore>,
+    /// Has a place for each large manifest that is being pushed.
+    pushes: Turns,
 }
 
 impl Embedded {
@@ -48,16 +61,24 @@ impl Embedded {
             None => Arc::new(Registry::open(config)?),
         };
         let work = previous.map(|old| Arc::clone(&old.work));
+        let pushes = previous.map(|old| old.pushes.clone());
         Ok(Self {
             registry,
             upload_expiry: config.upload_expiry,
             work: work.unwrap_or_else(|| Arc::new(Semaphore::new(AT_ONCE as usize))),
+            pushes: pushes.unwrap_or_else(|| Turns::new(PUSHES)),
         })
     }
 
     /// The registry, to be read.
     pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Waits until there is room for one more large manifest.
+    pub(super) async fn room(&self, source: Source) -> Result<Place, Error> {
+        let place = self.pushes.enter(source).await;
+        place.map_err(|Full| Error::Registry(registry::Error::Crowded))
     }
 
     /// Makes a change to its end, though the client should go away meanwhile: what came of an upload is kept, and

@@ -23,6 +23,8 @@ use tempfile::TempDir;
 use crate::body::{BoxError, ClientFault};
 use crate::config;
 use crate::oci::{Digest, Reference, RepositoryName};
+use crate::storage;
+use crate::storage::Key;
 
 use super::digester::digests;
 use super::*;
@@ -31,6 +33,13 @@ const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+impl Manifest {
+    /// The bytes of a small one.
+    fn content(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap()
+    }
+}
 
 /// A registry, and the folder in which it keeps its content.
 struct Room {
@@ -136,6 +145,14 @@ impl Room {
         self.registry
             .manifest(&name(repository), &reference(by))
             .await
+    }
+
+    /// A manifest as a client gets it.
+    async fn sent(&self, manifest: Manifest) -> Result<Vec<u8>, storage::Error> {
+        match self.registry.read_manifest(manifest).await.unwrap() {
+            Sent::Whole(bytes) => Ok(bytes.to_vec()),
+            Sent::Streamed(bytes) => Ok(bytes.try_collect::<Vec<_>>().await?.concat()),
+        }
     }
 
     async fn delete(&self, repository: &str, by: &str) -> Result<(), Error> {

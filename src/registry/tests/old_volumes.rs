@@ -28,7 +28,8 @@ async fn what_registry_2_wrote_is_served() {
         manifest.as_str(),
     );
     assert_eq!(room.read("old", &layer).await, b"layer");
-    assert_eq!(room.pull("old", "1").await.unwrap().bytes, bytes);
+    let pulled = room.pull("old", "1").await.unwrap();
+    assert_eq!(pulled.content(), bytes.as_bytes());
     let names = room.registry.catalog(None, 10, &|_| true).await.unwrap();
     assert_eq!(names, ["new", "old"]);
 }
@@ -208,7 +209,7 @@ async fn the_type_of_what_others_accepted_is_found_as_they_find_it() {
         let manifest = plant(&room, "_manifests/revisions", bytes.as_bytes());
         let pulled = room.pull("old", manifest.as_str()).await.unwrap();
         assert_eq!(
-            (pulled.media_type.as_str(), &pulled.bytes[..]),
+            (pulled.media_type.as_str(), pulled.content()),
             (media_type, bytes.as_bytes())
         );
     }

@@ -76,7 +76,7 @@ async fn a_referrer_is_described_as_the_specification_says() {
     let artifact = room.artifact(&subject, "x/sbom", "hello").await;
     room.push_image("a", "1", "layer").await;
     let referrers = room.referrers(&subject, None, None, 10).await;
-    let size = room.pull("a", artifact.as_str()).await.unwrap().bytes.len();
+    let size = room.pull("a", artifact.as_str()).await.unwrap().length;
     assert_eq!(
         serde_json::to_value(&referrers.descriptors).unwrap(),
         json!([{"mediaType": OCI_MANIFEST, "digest": artifact.as_str(), "size": size,

@@ -307,7 +307,7 @@ async fn an_upload_that_cannot_be_trusted_begins_anew() {
     let (registry, at) = (&room.registry, &name("a"));
     for state in [&b"sha\x03"[..], b"", &sha256(b"").as_str().as_bytes()[..40]] {
         let id = begin(&room).await;
-        let upload = crate::storage::UploadKey::new(at, &id).unwrap();
+        let upload = storage::UploadKey::new(at, &id).unwrap();
         let mut session = registry.storage.resume(&upload).await.unwrap().unwrap();
         session.write(Bytes::from("abc")).await.unwrap();
         session.save(Bytes::copy_from_slice(state)).await.unwrap();
@@ -319,7 +319,7 @@ async fn an_upload_that_cannot_be_trusted_begins_anew() {
         registry.cancel_upload(at, &id).await.unwrap();
     }
     let id = begin(&room).await;
-    let upload = crate::storage::UploadKey::new(at, &id).unwrap();
+    let upload = storage::UploadKey::new(at, &id).unwrap();
     let mut session = registry.storage.resume(&upload).await.unwrap().unwrap();
     let state = session.state().clone();
     session.write(Bytes::from("abc")).await.unwrap();

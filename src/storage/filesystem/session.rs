@@ -98,6 +98,13 @@ impl Session {
         Ok(())
     }
 
+    pub(in super::super) async fn hand_on(&mut self) -> Result<(), Error> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.send().await
+    }
+
     pub(in super::super) async fn save(&mut self, state: Bytes) -> Result<(), Error> {
         self.sync().await?;
         let (folder, path) = (Arc::clone(&self.folder), self.path());

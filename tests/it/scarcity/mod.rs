@@ -1,6 +1,7 @@
 //! A machine that has nothing left to give: no thread, no memory. Nothing ends but what could not be had, and afterwards
 //! all is as before.
 
+mod memory;
 mod tasks;
 
 use std::fs;

@@ -120,33 +120,10 @@ impl Cgroup {
         self.count("memory.events", "memory.oom_control", "oom_kill")
     }
 
-    /// The bytes that its processes hold for themselves; what the kernel keeps of files for them is not among these.
-    #[track_caller]
-    pub fn held(&self) -> u64 {
-        let text = fs::read_to_string(self.folder.join("memory.stat")).unwrap();
-        let lines = text.lines().filter_map(|line| line.split_once(' '));
-        let found = lines.filter(|(key, _)| ["anon", "rss"].contains(key));
-        found
-            .map(|(_, bytes)| bytes.parse::<u64>().unwrap())
-            .max()
-            .unwrap()
-    }
-
     /// How often the kernel has refused a task.
     #[track_caller]
     pub fn refused(&self) -> u64 {
         self.count("pids.events", "pids.events", "max")
-    }
-
-    /// How often something had to be taken back to stay within the bound on memory.
-    #[track_caller]
-    pub fn pressed(&self) -> u64 {
-        let events = self.folder.join("memory.events");
-        if events.exists() {
-            return self.count("memory.events", "memory.events", "max");
-        }
-        let count = fs::read_to_string(self.folder.join("memory.failcnt")).unwrap();
-        count.trim().parse().unwrap()
     }
 
     #[track_caller]
