@@ -295,6 +295,7 @@ mod tests {
 
     use base64::Engine;
     use tempfile::TempDir;
+    use tokio::time::timeout;
 
     use crate::identity::ClientCertificate;
     use crate::peer::Scheme;
@@ -523,9 +524,13 @@ mod tests {
                 ask(&desk.authenticator, &user, "secret", &peer(1)).await
             }));
         }
-        while guesses.iter().filter(|guess| guess.is_finished()).count() < 24 {
-            tokio::task::yield_now().await;
-        }
+        let told = async {
+            while guesses.iter().filter(|guess| guess.is_finished()).count() < 24 {
+                tokio::task::yield_now().await;
+            }
+        };
+        // At once, and not when they have waited for as long as anybody may.
+        timeout(Duration::from_secs(5), told).await.unwrap();
         let honest = tokio::spawn({
             let desk = Arc::clone(&desk);
             async move { ask(&desk.authenticator, "bob", "builder", &peer(2)).await }

@@ -143,8 +143,10 @@ fn c10_what_a_crash_left_beside_is_swept_and_a_foreign_ca_is_named() {
     let folder = Folder::new();
     fs::create_dir(folder.path(".tls.new")).unwrap();
     folder.write(".tls.new/ca.key", "half");
+    folder.write(".tls.new/left", "half");
     start(&folder).unwrap();
     assert!(!folder.path(".tls.new").exists());
+    assert!(!folder.path("tls/left").exists());
 
     let foreign = Ca::new("foreign");
     folder.write("tls/ca.crt", foreign.pem());
