@@ -162,25 +162,28 @@ impl Registry {
     /// Names the folder, bucket or setting that cannot be used.
     pub(crate) fn open(config: &config::Registry) -> Result<Self, OpenError> {
         let storage = Storage::open(&config.storage)?;
-        Ok(Self::over(Arc::new(storage), Uploads::default(), config))
+        Ok(Self {
+            storage: Arc::new(storage),
+            config: config.clone(),
+            contents: Contents::new(),
+            uploads: Uploads::default(),
+            room: Room::default(),
+            turns: Turns::default(),
+        })
     }
 
     /// This registry under other settings, if they are those of the same store: whoever has an upload in hand keeps it,
     /// and memory keeps what is in it.
     pub(crate) fn with_switches(&self, config: &config::Registry) -> Option<Self> {
         let same = self.config.storage == config.storage;
-        same.then(|| Self::over(Arc::clone(&self.storage), self.uploads.clone(), config))
-    }
-
-    fn over(storage: Arc<Storage>, uploads: Uploads, config: &config::Registry) -> Self {
-        Self {
-            storage,
+        same.then(|| Self {
+            storage: Arc::clone(&self.storage),
             config: config.clone(),
             contents: Contents::new(),
-            uploads,
-            room: Room::default(),
+            uploads: self.uploads.clone(),
+            room: self.room.clone(),
             turns: Turns::default(),
-        }
+        })
     }
 
     /// Whether these are its settings.
