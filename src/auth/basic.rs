@@ -86,10 +86,12 @@ fn somebody(credentials: Credentials) -> Result<Option<Credentials>, Refusal> {
 pub(super) fn claimed(headers: &[&[u8]]) -> Option<String> {
     let [header] = headers else { return None };
     let (scheme, encoded) = header.trim_ascii().split_at_checked(6)?;
+    // Spaces around it count neither here nor where it is judged, or they would hide a guesser's name.
+    let encoded = encoded.trim_ascii();
     if !scheme.eq_ignore_ascii_case(b"Basic ") || encoded.len() > MAX_ENCODED {
         return None;
     }
-    let bytes = Zeroizing::new(BASE64.decode(encoded.trim_ascii()).ok()?);
+    let bytes = Zeroizing::new(BASE64.decode(encoded).ok()?);
     let colon = bytes.iter().position(|byte| *byte == b':')?;
     let name = String::from_utf8_lossy(bytes.get(..colon)?).into_owned();
     (!name.is_empty()).then_some(name)
