@@ -8,13 +8,9 @@ mod logs;
 mod reloads;
 mod soak;
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
-use crate::support::program::{Program, dockgate};
+use crate::support::program::Program;
 use crate::support::registry::Registry;
 
 /// Where content is: the registry inside of the gate, or the real one behind it.
@@ -42,17 +38,7 @@ impl Backend {
 /// The program under another one, such as a shell that sets a limit first.
 #[track_caller]
 fn start_under(wrapper: &[&str], toml: &str, prepare: impl FnOnce(&Path)) -> Program {
-    let dir = TempDir::with_prefix("dockgate-endures-").unwrap();
-    prepare(dir.path());
-    fs::write(dir.path().join("proxy.toml"), toml).unwrap();
-    let mut command = Command::new(wrapper[0]);
-    command
-        .args(&wrapper[1..])
-        .arg(dockgate().get_program())
-        .arg("serve")
-        .env("TZ", "UTC")
-        .stdout(Stdio::null());
-    let program = Program::spawn(dir, command);
+    let program = Program::under(wrapper, toml, prepare);
     program.err_line("listening");
     program
 }

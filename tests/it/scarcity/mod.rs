@@ -4,18 +4,14 @@
 mod memory;
 mod tasks;
 
-use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-use tempfile::TempDir;
 
 use crate::support::certs::{Authority, Pair};
 use crate::support::cgroup::Cgroup;
 use crate::support::dialog::{Dialog, Tls};
 use crate::support::passwords;
 use crate::support::peers::need;
-use crate::support::program::{Program, dockgate};
+use crate::support::program::Program;
 use crate::support::registry::Registry;
 use crate::support::site::digest;
 
@@ -82,18 +78,7 @@ impl Scarce {
 /// The program in this group, which need not come to serve.
 #[track_caller]
 fn spawn(group: &Cgroup, toml: &str, prepare: impl FnOnce(&Path)) -> Program {
-    let dir = TempDir::with_prefix("dockgate-scarcity-").unwrap();
-    prepare(dir.path());
-    fs::write(dir.path().join("proxy.toml"), toml).unwrap();
-    let wrapper = group.entering();
-    let mut command = Command::new(&wrapper[0]);
-    command
-        .args(&wrapper[1..])
-        .arg(dockgate().get_program())
-        .arg("serve")
-        .env("TZ", "UTC")
-        .stdout(Stdio::null());
-    Program::spawn(dir, command)
+    Program::under(&group.entering(), toml, prepare)
 }
 
 /// The real registry, where this machine has it.

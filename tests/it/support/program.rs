@@ -1,5 +1,6 @@
 //! The real binary: its signals, its exit code, its two streams.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
@@ -62,6 +63,23 @@ impl Program {
         let program = Self::spawn(dir, command);
         program.err_line("listening");
         program
+    }
+
+    /// The gate below another program that calls it, over this configuration, in a folder that is prepared before; its
+    /// standard output is nobody's.
+    #[track_caller]
+    pub fn under(wrapper: &[impl AsRef<OsStr>], toml: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let dir = TempDir::with_prefix("dockgate-under-").unwrap();
+        prepare(dir.path());
+        fs::write(dir.path().join("proxy.toml"), toml).unwrap();
+        let mut command = Command::new(&wrapper[0]);
+        command
+            .args(&wrapper[1..])
+            .arg(dockgate().get_program())
+            .arg("serve")
+            .env("TZ", "UTC")
+            .stdout(Stdio::null());
+        Self::spawn(dir, command)
     }
 
     /// Runs a command whose folder is `dir` unless it has one; its standard output is piped or not, as the command says.
