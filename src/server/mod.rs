@@ -350,11 +350,12 @@ impl Bound {
         }
         chores.shutdown().await;
         let drain = reloader.as_ref().map_or(drain, |r| r.config.timeouts.drain);
+        // First what is told to others: who reads the line finds it so.
+        phase.send_replace(Phase::Draining);
         info!(
             drain_s = drain.as_secs(),
             "draining: no new connections, what runs is finished"
         );
-        phase.send_replace(Phase::Draining);
         manager.stopping(drain + LAST).await;
         let all = async { while loops.join_next().await.is_some() {} };
         let ended = tokio::select! {
