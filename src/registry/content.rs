@@ -114,6 +114,7 @@ impl Contents {
         digest: &Digest,
     ) -> Result<Option<Arc<Content>>, Error> {
         let found = match read(storage, digest, LARGE).await {
+            // What is larger than was asked for, too; whether it is damaged shows when all of it is read.
             Err(storage::Error::Corrupt { .. }) => {
                 let _reading = self.reading().await;
                 // Of many who want the same one, the first has read it meanwhile.

@@ -210,13 +210,16 @@ impl Upstream {
         let body = body
             .zip(progress.clone())
             .map(|(body, progress)| Watching::new(body, progress).boxed_unsync());
+        let begun = Instant::now();
         let request = Self::request(head, body)?;
-        let mut answer = self.exchange(request, false, progress.as_deref()).await;
+        let first = self.exchange(request, false, begun, progress.as_deref());
+        let mut answer = first.await;
         // GET and HEAD without a body meet a pooled connection that the upstream is just closing now and then.
         if let (Err(Error::Broken(_)), true) = (&answer, repeatable) {
             self.counts.retried();
             let again = Self::request(heads(), None)?;
-            answer = Box::pin(self.exchange(again, true, None)).await;
+            // Both together have the time of one.
+            answer = Box::pin(self.exchange(again, true, begun, None)).await;
         }
         let (parts, mut body) = answer?.into_parts();
         // Who frames one answer in two ways may mean the rest of its bytes as another one.
@@ -229,12 +232,13 @@ impl Upstream {
         &self,
         request: Request<Body>,
         fresh: bool,
+        begun: Instant,
         progress: Option<&Progress>,
     ) -> Result<Response<Answer>, Error> {
         tokio::select! {
             biased;
             answer = self.client.send(request, fresh) => answer.map_err(Error::from_client),
-            () = silence(progress, self.read_timeout) => Err(Error::Silent(self.read_timeout)),
+            () = silence(begun, progress, self.read_timeout) => Err(Error::Silent(self.read_timeout)),
         }
     }
 

@@ -37,11 +37,11 @@ impl Progress {
     }
 }
 
-/// Returns once nothing has moved for `limit`; where there is no body, nothing can.
-pub(super) async fn silence(progress: Option<&Progress>, limit: Duration) {
+/// Returns once nothing has moved for `limit`; where there is no body, nothing has since the exchange was begun.
+pub(super) async fn silence(begun: Instant, progress: Option<&Progress>, limit: Duration) {
     let (start, mut seen) = match progress {
         Some(progress) => (progress.start, progress.last_ms.load(Ordering::Relaxed)),
-        None => (Instant::now(), 0),
+        None => (begun, 0),
     };
     loop {
         sleep_until(start + Duration::from_millis(seen) + limit).await;

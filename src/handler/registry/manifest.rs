@@ -126,7 +126,7 @@ async fn received(
     if !read_up_to(LARGE, &mut body, &mut bytes).await? {
         return Ok((bytes.freeze(), None));
     }
-    let room = embedded.room(call.peer.address.into()).await?;
+    let room = embedded.room(call.origin.address.into()).await?;
     // At once, since what grows is copied, and has twice the room meanwhile.
     let announced = body.size_hint().lower();
     bytes.reserve(usize::try_from(announced).unwrap_or(0));

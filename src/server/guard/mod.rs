@@ -172,8 +172,8 @@ impl<S: Transport> Guard<S> {
         self.flushed && !self.exchanges.are_open(self.scanner.heads())
     }
 
-    /// The read waits. Should the answer end in this very step, nobody has to be woken for it: a step more for each request
-    /// would cost a tenth of it.
+    /// The read waits. Should the answer end in this very step, nobody has to be woken for it, which would be a step more of the
+    /// whole stack for each request.
     fn put_off<T>(&mut self) -> Poll<T> {
         self.put_off = true;
         self.exchanges.wake_nobody();
