@@ -37,7 +37,7 @@ const LARGEST: usize = 1 << 20;
 const MOST_HOSTS: usize = 8;
 /// A nonce can be too old by the time it is used (RFC 8555 section 6.5). An authority of many machines can say so several times in
 /// a row, until its machines know of each other's.
-const NONCES: usize = 10;
+pub(super) const NONCES: usize = 10;
 
 /// One authority.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use crate::tls::Issued;
 
 use super::Keeper;
 use super::account;
-use super::authority::Authority;
+use super::authority::{Authority, NONCES};
 use super::error::Error;
 use super::plan::certificate_id;
 use super::store::Begun;
@@ -60,17 +60,24 @@ pub(super) async fn obtain(keeper: &Keeper) -> Result<Obtained, Error> {
         return Ok(Obtained::Elsewhere);
     }
     let authority = keeper.authority().await?;
-    let account = account::open(store, &authority, &keeper.section).await?;
-    let ordered = order(keeper, &authority, &account, found.as_ref()).await;
-    let issued = match ordered {
-        Err(error) if error.kind() == Some("accountDoesNotExist") => {
-            account::forget(store).await?;
-            let account = account::open(store, &authority, &keeper.section).await?;
-            order(keeper, &authority, &account, found.as_ref()).await?
+    let mut account = account::open(store, &authority, &keeper.section).await?;
+    let (mut is_forgotten, mut tries) = (false, 1);
+    loop {
+        let error = match order(keeper, &authority, &account, found.as_ref()).await {
+            Ok(issued) => return Ok(Obtained::Issued(issued)),
+            Err(error) => error,
+        };
+        match error.kind() {
+            Some("accountDoesNotExist") if !is_forgotten => {
+                is_forgotten = true;
+                account::forget(store).await?;
+                account = account::open(store, &authority, &keeper.section).await?;
+            }
+            // The library has asked three times. The order is gone on with where it stands.
+            Some("badNonce") if tries < NONCES => tries += 1,
+            _ => return Err(error),
         }
-        ordered => ordered?,
-    };
-    Ok(Obtained::Issued(issued))
+    }
 }
 
 async fn order(

@@ -23,7 +23,7 @@ fn a_certificate_for_several_names_is_had_over_tls_while_the_gate_serves() {
     assert_eq!(open.get("/v2/_catalog").status, 200);
 
     pebble.prove_at(gate.address(0));
-    is_had(&gate, 1);
+    is_had(&gate, &pebble, "registry.test");
     let root = pebble.root();
     let shown = trusts(&gate, &root, "registry.test");
     assert_eq!(trusts(&gate, &root, "mirror.test"), shown, "one for both");
@@ -83,7 +83,7 @@ fn a_certificate_is_had_in_clear_from_a_port_that_answers_nothing_else() {
         assert_eq!(status(&gate, 1, target), 404, "{target}");
     }
     pebble.prove_at(gate.address(1));
-    is_had(&gate, 1);
+    is_had(&gate, &pebble, "registry.test");
     trusts(&gate, &pebble.root(), "registry.test");
     let log = pebble.log();
     let url = log
@@ -118,7 +118,7 @@ fn a_listener_in_clear_answers_the_authority_and_nobody_has_to_say_who_he_is_for
     assert_eq!(status(&gate, 1, "/.well-known/acme-challenge/"), 404);
     assert_eq!(status(&gate, 1, "/.well-known/acme-challenge/../x"), 400);
     pebble.prove_at(gate.address(1));
-    is_had(&gate, 1);
+    is_had(&gate, &pebble, "registry.test");
     let mut dialog = Dialog::tls(gate.address(0), &Tls::new(&pebble.root(), "registry.test"));
     assert_eq!(dialog.get("/v2/").status, 401);
 }

@@ -12,6 +12,8 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::support::dialog::{Dialog, Tls};
+use crate::support::house::eventually;
+use crate::support::pebble::Pebble;
 use crate::support::program::{Program, dockgate};
 
 /// A gate with one TLS listener that names no certificate, and a registry in memory that everybody may read.
@@ -81,18 +83,14 @@ fn shown(gate: &Program, ca: &Path, name: &str) -> Option<Vec<u8>> {
     dialog.certificate()
 }
 
-/// Waits until the certificate of the authority is had and in force, for the so manieth time.
+/// Waits until the gate has a certificate of this authority and shows it for the name; what it shows. How many reloads
+/// that takes is the gate's affair: two that come together are one.
 #[track_caller]
-fn is_had(gate: &Program, times: usize) {
-    gate.err_times(ISSUED, times);
-    let had = gate.stderr();
-    let place = had.lines().position(|line| line.contains(ISSUED)).unwrap();
-    let before = had
-        .lines()
-        .take(place)
-        .filter(|l| l.contains(RELOADED))
-        .count();
-    gate.err_times(RELOADED, before + times);
+fn is_had(gate: &Program, pebble: &Pebble, name: &str) -> Vec<u8> {
+    gate.err_line(ISSUED);
+    gate.err_line(RELOADED);
+    let root = pebble.root();
+    eventually(|| shown(gate, &root, name))
 }
 
 /// The CA that the gate makes itself.

@@ -51,6 +51,8 @@ pub struct Kind {
     pub binding: Option<(&'static str, &'static str)>,
     /// Seconds for which its certificates are good.
     pub validity: Option<u64>,
+    /// So many of a hundred nonces it does not take.
+    pub bad_nonces: Option<u32>,
 }
 
 /// Whether Pebble is here. If not, the test is to return at once.
@@ -220,7 +222,7 @@ impl Pebble {
             "env".into(),
             "PEBBLE_VA_NOSLEEP=1".into(),
             // Nonces that are no good are part of the protocol.
-            "PEBBLE_WFE_NONCEREJECT=10".into(),
+            format!("PEBBLE_WFE_NONCEREJECT={}", kind.bad_nonces.unwrap_or(10)),
             "PEBBLE_AUTHZREUSE=0".into(),
             program("pebble").display().to_string(),
             "-config".into(),
