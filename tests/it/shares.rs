@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use crate::support::frames::{DATA, Frames, HEADERS};
 use crate::support::fronts::Fronts;
+use crate::support::house::{House, MANIFEST, eventually, image_of};
 use crate::support::raw::Raw;
+use crate::support::site::login;
 use crate::support::upstream::{Next, Upstream};
 
 const REQUEST: &str = "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: gate\r\n";
@@ -135,4 +137,44 @@ fn behind_a_trusted_proxy_the_share_is_of_the_address_that_it_names() {
         is_served_at_once(&mut raw, &format!("X-Forwarded-For: {address}\r\n"));
     }
     assert_eq!(blobs(&upstream), 2);
+}
+
+/// Begins to push a large manifest for a client that the proxy names, and leaves away its last bytes.
+#[track_caller]
+fn push(house: &House, client: &str, tag: &str, manifest: &str, missing: usize) -> Raw {
+    let mut raw = house.connect();
+    raw.send(format!(
+        "PUT /v2/a/manifests/{tag} HTTP/1.1\r\nHost: gate\r\nX-Forwarded-For: {client}\r\n{}\r\nContent-Type: {MANIFEST}\r\n\
+         Content-Length: {}\r\n\r\n{}",
+        login("root"),
+        manifest.len(),
+        &manifest[..manifest.len() - missing],
+    ));
+    raw
+}
+
+#[test]
+fn behind_a_trusted_proxy_large_manifests_are_pushed_in_turns_of_the_addresses_that_it_names() {
+    let house = House::start("[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let blob = house.blob("a", b"config");
+    let large = image_of(&blob, 6) + &" ".repeat(100 << 10);
+    let hogs: Vec<Raw> = (0..3)
+        .map(|n| push(&house, "192.0.2.1", &format!("hog-{n}"), &large, 1))
+        .collect();
+    // When the hog has its part, one more of it waits for as long as one may.
+    eventually(|| {
+        let mut more = push(&house, "192.0.2.1", "one-more", &large, 0);
+        let answer = more.answer();
+        (answer.status() == 503).then(|| assert_eq!(answer.code(), "UNAVAILABLE"))
+    });
+    for n in 0..4 {
+        let begin = Instant::now();
+        let mut other = push(&house, "192.0.2.2", &format!("other-{n}"), &large, 0);
+        assert_eq!(other.answer().status(), 201);
+        assert!(begin.elapsed() < Duration::from_secs(5), "it had to wait");
+    }
+    for mut hog in hogs {
+        hog.send(" ");
+        assert_eq!(hog.answer().status(), 201);
+    }
 }
