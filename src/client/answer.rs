@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 
 use crate::pace::Pace;
 
+use super::bell::quietly;
 use super::line::Line;
 use super::pool::Pool;
 
@@ -57,7 +58,7 @@ impl HttpBody for Answer {
         let this = &mut *self;
         // Only driving the connection brings a piece, so the piece itself has nobody to wake.
         let mut nobody = Context::from_waker(Waker::noop());
-        let mut frame = Pin::new(&mut this.inner).poll_frame(&mut nobody);
+        let mut frame = quietly(|| Pin::new(&mut this.inner).poll_frame(&mut nobody));
         if frame.is_pending()
             && let Some(line) = &mut this.line
         {

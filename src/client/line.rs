@@ -15,6 +15,7 @@ use tokio::task::unconstrained;
 use tracing::debug;
 
 use super::appetite::{Appetite, Metered};
+use super::bell::{Bell, quietly};
 use super::{Duplex, READ, READ_BUFFER};
 use crate::body::Body;
 
@@ -25,6 +26,7 @@ pub(super) struct Line {
     sender: http1::SendRequest<Body>,
     /// `None` when it is closed. The lock is never taken: it lets a connection be where only what is `Sync` may be.
     driver: Mutex<Option<Driver>>,
+    bell: Bell,
     /// How much of a body is read at once.
     pub(super) appetite: Appetite,
     /// It has carried an exchange before, so the other end may just be closing it.
@@ -50,6 +52,7 @@ impl Line {
         Ok(Self {
             sender,
             driver: Mutex::new(Some(driver)),
+            bell: Bell::default(),
             appetite,
             used: false,
         })
@@ -57,30 +60,31 @@ impl Line {
 
     /// Moves the connection along; `cx` is woken when there is more to do.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(driver) = self.driver()
-            && let Poll::Ready(ended) = Pin::new(driver).poll(cx)
+        let driver = self.driver.get_mut();
+        let driver = driver.unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = driver
+            && let Poll::Ready(ended) = Pin::new(open).poll(&mut self.bell.rings_for(cx))
         {
             if let Err(error) = ended {
                 debug!(%error, "a connection to the registry or the store broke");
             }
-            *self.driver() = None;
+            *driver = None;
         }
     }
 
-    fn driver(&mut self) -> &mut Option<Driver> {
-        self.driver
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn is_open(&mut self) -> bool {
+        let driver = self.driver.get_mut();
+        driver.unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Whether the last exchange is over and another one may begin.
     pub(super) fn is_ready(&mut self) -> bool {
-        self.driver().is_some() && self.sender.is_ready()
+        self.is_open() && self.sender.is_ready()
     }
 
     /// The other end has closed it, or it broke.
     pub(super) fn is_closed(&mut self) -> bool {
-        self.driver().is_none() || self.sender.is_closed()
+        !self.is_open() || self.sender.is_closed()
     }
 
     /// Sends a request; returns when the head of the answer is there.
@@ -90,7 +94,8 @@ impl Line {
     ) -> Result<Response<Incoming>, Failed> {
         // Outside of tokio's budget for a task: where that is used up, a channel that has its message says "later" and wakes
         // the task, which the waker below does not do.
-        let answer = unconstrained(self.sender.try_send_request(request));
+        let answer = quietly(|| self.sender.try_send_request(request));
+        let answer = unconstrained(answer);
         let mut answer = pin!(answer);
         std::future::poll_fn(|cx| {
             self.drive(cx);

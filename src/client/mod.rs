@@ -5,6 +5,7 @@
 
 mod answer;
 mod appetite;
+mod bell;
 mod line;
 mod pool;
 
