@@ -39,10 +39,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Cargo hands it on to what it runs, where `DOCKGATE_` would make a setting of it.
     println!("cargo::rustc-env=BUILT_AS={built_as}");
 
+    tell_the_allocator()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     write_all(&out)?;
     if let Some(target) = target(&out) {
         write_all(&target.join("assets"))?;
+    }
+    Ok(())
+}
+
+/// What the program of glibc's systems is linked with; others have allocators of their own ways.
+fn tell_the_allocator() -> Result<(), Box<dyn Error>> {
+    if env::var("CARGO_CFG_TARGET_ENV")? == "gnu" {
+        let objects = cc::Build::new()
+            .file("src/allocator.c")
+            .try_compile_intermediates()?;
+        for object in objects {
+            println!("cargo::rustc-link-arg-bins={}", object.display());
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Little memory, and many who want some of it: they take nothing, send nothing more, or ask for much. An honest client is
 //! answered all the while, and nothing ends.
 
+use std::fs;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -142,6 +143,18 @@ fn is_served(scarce: &Scarce, claim: &str, tag: &str, blob: &str, content: &[u8]
     assert!(elapsed < HONEST, "{claim}: {elapsed:?}");
 }
 
+/// The memory of its own that the gate holds now, in KiB.
+#[track_caller]
+fn held(scarce: &Scarce) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", scarce.program.pid())).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
+    line.unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
+}
+
 #[track_caller]
 fn begin(dialog: &mut Dialog) -> String {
     let begun = dialog.ask("POST", "/v2/a/blobs/uploads/", &[LOGIN], b"");
@@ -172,6 +185,8 @@ fn with_little_memory(memory: usize, registry: Option<Registry>) {
         })
         .collect();
     is_served(&scarce, "at first", "first", &blob, &content);
+    let held = held(&scarce);
+    assert!(held < 32 << 10, "what was freed is kept: {held} KiB");
 
     let mut crowd = Crowd::default();
     let pull = format!("/v2/a/blobs/{blob}");
