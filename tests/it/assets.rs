@@ -259,6 +259,8 @@ impl Script {
             .env("PATH", process::search_path())
             .env("CARGO_MANIFEST_DIR", sources)
             .env("CARGO_PKG_VERSION", "9.9.9")
+            // Where it has nothing to compile.
+            .env("CARGO_CFG_TARGET_ENV", "musl")
             .env("OUT_DIR", self.dir.path().join("out"))
             .current_dir(sources);
         if let Some(commit) = commit {
