@@ -83,14 +83,14 @@ fn shown(gate: &Program, ca: &Path, name: &str) -> Option<Vec<u8>> {
     dialog.certificate()
 }
 
-/// Waits until the gate has a certificate of this authority and shows it for the name; what it shows. How many reloads
-/// that takes is the gate's affair: two that come together are one.
+/// Waits until the gate has a certificate of this authority and shows it for the name. How many reloads that takes is the
+/// gate's affair: two that come together are one.
 #[track_caller]
-fn is_had(gate: &Program, pebble: &Pebble, name: &str) -> Vec<u8> {
+fn is_had(gate: &Program, pebble: &Pebble, name: &str) {
     gate.err_line(ISSUED);
     gate.err_line(RELOADED);
     let root = pebble.root();
-    eventually(|| shown(gate, &root, name))
+    eventually(|| shown(gate, &root, name));
 }
 
 /// The CA that the gate makes itself.
