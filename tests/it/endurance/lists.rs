@@ -58,10 +58,7 @@ fn start(backend: &Backend) -> Program {
 }
 
 fn peak(program: &Program) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024
+    program.memory("VmHWM") / 1024
 }
 
 /// All names of a list, page by page, as a client follows the links.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::support::dialog::Dialog;
 use crate::support::figures::{FAULTS, tell};
 use crate::support::house::eventually;
+use crate::support::memory::kib;
 use crate::support::peers::skip;
 use crate::support::program::{Program, dockgate};
 use crate::support::scrape::Scrape;
@@ -122,10 +123,9 @@ fn p3_logs_that_nobody_reads_stop_no_request_and_hold_no_memory() {
     // A line of the access log has 400 bytes and more: what may wait, and again as much.
     gate.ask(25_000);
     gate.has_lost(1.0, 1.0);
-    let status = fs::read_to_string(format!("/proc/{}/status", gate.child.id())).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(kib < 120 * 1024, "{kib} KiB");
+    let process = format!("/proc/{}", gate.child.id());
+    let peak = kib(process.as_ref(), "VmHWM");
+    assert!(peak < 120 * 1024, "{peak} KiB");
     tell(FAULTS, 2);
 }
 

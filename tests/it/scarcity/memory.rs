@@ -1,7 +1,6 @@
 //! Little memory, and many who want some of it: they take nothing, send nothing more, or ask for much. An honest client is
 //! answered all the while, and nothing ends.
 
-use std::fs;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,6 +25,9 @@ const BUNDLES: usize = 10;
 
 /// The largest manifest by default, nearly.
 const LARGE: usize = 4 * MIB - 1024;
+
+/// MiB that are held when large manifests were pushed and nothing is going on: 8 are, and 46 where glibc keeps what was freed.
+const KEPT: u64 = 32;
 
 /// How long an honest client may wait in a crowd.
 const HONEST: Duration = Duration::from_secs(10);
@@ -143,18 +145,6 @@ fn is_served(scarce: &Scarce, claim: &str, tag: &str, blob: &str, content: &[u8]
     assert!(elapsed < HONEST, "{claim}: {elapsed:?}");
 }
 
-/// The memory of its own that the gate holds now, in KiB.
-#[track_caller]
-fn held(scarce: &Scarce) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", scarce.program.pid())).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
-}
-
 #[track_caller]
 fn begin(dialog: &mut Dialog) -> String {
     let begun = dialog.ask("POST", "/v2/a/blobs/uploads/", &[LOGIN], b"");
@@ -185,8 +175,8 @@ fn with_little_memory(memory: usize, registry: Option<Registry>) {
         })
         .collect();
     is_served(&scarce, "at first", "first", &blob, &content);
-    let held = held(&scarce);
-    assert!(held < 32 << 10, "what was freed is kept: {held} KiB");
+    let held = scarce.program.memory("RssAnon") / 1024;
+    assert!(held < KEPT, "what was freed is kept: {held} MiB");
 
     let mut crowd = Crowd::default();
     let pull = format!("/v2/a/blobs/{blob}");

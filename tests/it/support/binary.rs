@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::certs::Authority;
+use super::memory::kib;
 use super::passwords;
 use super::process::Daemon;
 use super::raw::Raw;
@@ -114,10 +115,7 @@ impl Binary {
     /// The most memory that it has held at once, in MiB.
     #[track_caller]
     pub fn peak(&self) -> u64 {
-        let status = fs::read_to_string(self.process().join("status")).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib / 1024
+        kib(&self.process(), "VmHWM") / 1024
     }
 
     /// The regular files that it has open.

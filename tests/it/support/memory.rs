@@ -18,23 +18,29 @@ pub fn many_files() {
     setrlimit(Resource::Nofile, all).unwrap();
 }
 
+/// What the system says of the memory of a process, by its folder below `/proc`: one line of its `status`, in KiB.
+#[track_caller]
+pub fn kib(process: &Path, name: &str) -> u64 {
+    let status = fs::read_to_string(process.join("status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.split(':').next() == Some(name));
+    let number = line.unwrap().split_whitespace().nth(1);
+    number.unwrap().parse().unwrap()
+}
+
 impl Binary {
     /// The memory that it holds now, in KiB.
     #[track_caller]
     pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(self.process().join("status")).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        kib(&self.process(), "VmRSS")
     }
 }
 
 /// The most that the gate in this folder has held at once, in MiB.
 #[track_caller]
 pub fn peak(folder: &Path) -> u64 {
-    let status = fs::read_to_string(process(folder).join("status")).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024
+    kib(&process(folder), "VmHWM") / 1024
 }
 
 #[track_caller]

@@ -13,6 +13,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::memory::kib;
+
 /// For a line to appear, and for the end to come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -111,6 +113,12 @@ impl Program {
     /// Its folder.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// What the system says of its memory, in KiB, by the name of the line in its `status`.
+    #[track_caller]
+    pub fn memory(&self, name: &str) -> u64 {
+        kib(&PathBuf::from(format!("/proc/{}", self.pid())), name)
     }
 
     /// A file of its folder.
