@@ -4,7 +4,8 @@
  * threshold"). After a few manifests of some MiB a gate with many threads would hold a hundred MiB more than it uses.
  *
  * Said once, the threshold stays: above the 1 MiB that bodies are read in, so that those are used again without the system,
- * and below a large manifest. There is no other way than a call of C, and `unsafe` is forbidden in our Rust.
+ * and below a large manifest. A heap then keeps 128 KiB at its end, which would send each such buffer back and forth: two of
+ * them may stay. There is no other way than a call of C, and `unsafe` is forbidden in our Rust.
  */
 #include <malloc.h>
 
